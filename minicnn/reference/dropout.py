@@ -1,0 +1,61 @@
+"""Dropout, forward and backward, with a mask that depends only on (seed, step, position): never on chunks or threads.
+
+Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form: what is kept is divided by the chance to be kept.
+The bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): key = (seed,
+op), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns a
+counter range of its own, so any part of the batch can be drawn alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+class DropoutResiduals(NamedTuple):
+    keep: np.ndarray
+    rate: float
+
+
+class Draw(NamedTuple):
+    """Where in the random stream a forward pass stands."""
+
+    seed: int
+    op: int
+    """Distinguishes the random ops of one model."""
+    step: int
+    """Training steps done before this one."""
+    first_sample: int
+    """Position of sample 0 of `x` in the whole batch."""
+
+
+def keep_mask(shape: tuple[int, ...], rate: float, draw: Draw) -> Bool[np.ndarray, "N ..."]:
+    """True with probability 1 − rate, drawn sample by sample; 24 bits an element."""
+    keep = np.empty(shape, bool)
+    size = int(np.prod(shape[1:]))
+    for n in range(shape[0]):
+        bits = np.random.Philox(
+            key=[draw.seed & 0xFFFFFFFFFFFFFFFF, draw.op], counter=[0, draw.first_sample + n, draw.step, 0]
+        )
+        uniform = bits.random_raw((size + 1) // 2).view(np.uint32)[:size] >> np.uint32(8)
+        keep[n] = (uniform >= np.uint32(round(rate * 2**24))).reshape(shape[1:])
+    return keep
+
+
+def dropout_forward(
+    x: Float[np.ndarray, "N ..."], rate: float, draw: Draw
+) -> tuple[Float[np.ndarray, "N ..."], DropoutResiduals]:
+    """y = x / (1 − rate) where kept, else 0."""
+    keep = keep_mask(x.shape, rate, draw)
+    return _scaled(x, keep, rate), DropoutResiduals(keep, rate)
+
+
+def dropout_backward(
+    dy: Float[np.ndarray, "N ..."], residuals: DropoutResiduals
+) -> tuple[Float[np.ndarray, "N ..."]]:
+    """Return (dx,): dy / (1 − rate) where kept, else 0."""
+    return (_scaled(dy, *residuals),)
+
+
+def _scaled(x: np.ndarray, keep: np.ndarray, rate: float) -> np.ndarray:
+    return np.where(keep, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
