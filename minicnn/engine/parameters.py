@@ -1,0 +1,112 @@
+"""Variables, and the flat vectors they live in.
+
+A variable starts with an array of its own. The first model that contains it moves it, with the others that have no
+home yet, into one flat vector, and it keeps a view; no later model moves it again, so that layers shared by several
+models (a feature extractor, a fine-tuned copy) share their weights too. Nothing ever rebinds a weight after that.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT_ELEMENTS = 16
+"""Every variable starts at a multiple of this many elements: one AVX-512 vector of float32."""
+
+
+class Variable:
+    """A named weight: Keras's `Variable` as far as users see it.
+
+    `version` counts the changes, so that whatever was derived from the values knows when to be remade.
+    """
+
+    def __init__(
+        self, value: np.ndarray, *, name: str, path: str | None = None, trainable: bool = True
+    ) -> None:
+        self.array = value
+        self.name = name
+        self.path = path or name
+        self.trainable = trainable
+        self.version = 0
+        self.has_home = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> str:
+        return self.array.dtype.name
+
+    @property
+    def value(self) -> np.ndarray:
+        """A copy of the values."""
+        return self.numpy()
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the values."""
+        return self.array.copy()
+
+    def assign(self, value: Any) -> "Variable":
+        """Overwrite the values in place.
+
+        Raises:
+            ValueError: another shape than the variable's.
+        """
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ValueError(
+                f"The value assigned to variable '{self.path}' must have shape {self.shape}. "
+                f"Received value.shape={value.shape}."
+            )
+        self.array[...] = value
+        self.version += 1
+        return self
+
+    def assign_add(self, value: Any) -> "Variable":
+        return self.assign(self.array + value)
+
+    def assign_sub(self, value: Any) -> "Variable":
+        return self.assign(self.array - value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.array, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.array}>"
+
+
+def give_home(variables: Sequence[Variable]) -> None:
+    """Move every variable that has no home yet into one flat vector, in order; the values stay what they are."""
+    homeless = [v for v in variables if not v.has_home]
+    if not homeless:
+        return
+    offsets, size = aligned_offsets(homeless)
+    flat = np.zeros(size, homeless[0].array.dtype)
+    for variable, offset in zip(homeless, offsets, strict=True):
+        view = flat[offset : offset + variable.array.size].reshape(variable.shape)
+        view[...] = variable.array
+        variable.array, variable.has_home = view, True
+
+
+def aligned_offsets(variables: Sequence[Variable]) -> tuple[list[int], int]:
+    """Element offsets of the variables in a flat vector of their own, and that vector's length."""
+    offsets, size = [], 0
+    for variable in variables:
+        offsets.append(size)
+        size += -(-variable.array.size // ALIGNMENT_ELEMENTS) * ALIGNMENT_ELEMENTS
+    return offsets, size
+
+
+def flat_views(variables: Sequence[Variable], dtype: np.dtype) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A zeroed flat vector with one view for each variable, laid out like their home."""
+    offsets, size = aligned_offsets(variables)
+    flat = np.zeros(size, dtype)
+    views = [
+        flat[offset : offset + v.array.size].reshape(v.shape) for v, offset in zip(variables, offsets, strict=True)
+    ]
+    return flat, views
