@@ -1,0 +1,111 @@
+"""Geometry strategies.  Each result satisfies its ``is_valid()`` by construction: nothing is filtered away.
+
+A size of the image is drawn *after* the kernel, as the smallest legal size plus a few, so that edges,
+remainders and "just one window" are all common.  Shrinking goes to one image of one pixel with one channel,
+kernel (1, 1), stride 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from minicnn.testing.geometry import ClassGeometry, ConvGeometry, DenseGeometry, PoolGeometry, extent
+
+PADDINGS = ("valid", "same")
+
+
+def _pairs(largest: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(st.integers(1, largest), st.integers(1, largest))
+
+
+@st.composite
+def conv_geometries(
+    draw: st.DrawFn,
+    *,
+    max_batch: int = 3,
+    max_extra: int = 5,
+    max_kernel: int = 4,
+    max_stride: int = 3,
+    max_dilation: int = 3,
+    max_groups: int = 3,
+    paddings: Sequence[str] = PADDINGS,
+    strided_dilation: bool = False,
+    data_formats: Sequence[str] = ("channels_last",),
+) -> ConvGeometry:
+    """Convolutions with up to ``3 * max_groups`` channels and filters.
+
+    ``max_extra`` is how many rows and columns an image may have beyond the smallest legal one.
+    ``strided_dilation=True`` also draws strides > 1 together with dilation > 1, which Keras layers refuse.
+    Pass ``max_stride=1``, ``max_groups=1``, ``paddings=("valid",)``, … to narrow.
+    """
+    padding = draw(st.sampled_from(list(paddings)))
+    kernel = draw(_pairs(max_kernel))
+    dilated = draw(st.booleans()) if max_dilation > 1 else False
+    strides = draw(_pairs(max_stride)) if strided_dilation or not dilated else (1, 1)
+    dilation = draw(_pairs(max_dilation)) if dilated else (1, 1)
+    smallest = [extent(k, d) if padding == "valid" else 1 for k, d in zip(kernel, dilation, strict=True)]
+    groups = draw(st.integers(1, max_groups))
+    return ConvGeometry(
+        batch=draw(st.integers(1, max_batch)),
+        height=smallest[0] + draw(st.integers(0, max_extra)),
+        width=smallest[1] + draw(st.integers(0, max_extra)),
+        channels=groups * draw(st.integers(1, 3)),
+        filters=groups * draw(st.integers(1, 3)),
+        kernel_size=kernel,
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation,
+        groups=groups,
+        data_format=draw(st.sampled_from(list(data_formats))),
+    )
+
+
+@st.composite
+def pool_geometries(
+    draw: st.DrawFn,
+    *,
+    max_batch: int = 3,
+    max_extra: int = 5,
+    max_pool: int = 4,
+    max_stride: int = 4,
+    max_channels: int = 3,
+    paddings: Sequence[str] = PADDINGS,
+    data_formats: Sequence[str] = ("channels_last",),
+) -> PoolGeometry:
+    """Poolings: disjoint (strides = pool), overlapping (strides < pool) and with gaps (strides > pool)."""
+    padding = draw(st.sampled_from(list(paddings)))
+    pool = draw(_pairs(max_pool))
+    default = draw(st.booleans()) and max(pool) <= max_stride
+    smallest = pool if padding == "valid" else (1, 1)
+    return PoolGeometry(
+        batch=draw(st.integers(1, max_batch)),
+        height=smallest[0] + draw(st.integers(0, max_extra)),
+        width=smallest[1] + draw(st.integers(0, max_extra)),
+        channels=draw(st.integers(1, max_channels)),
+        pool_size=pool,
+        strides=pool if default else draw(_pairs(max_stride)),
+        padding=padding,
+        data_format=draw(st.sampled_from(list(data_formats))),
+    )
+
+
+def dense_geometries(
+    *, max_batch: int = 5, max_inputs: int = 9, max_units: int = 7
+) -> st.SearchStrategy[DenseGeometry]:
+    """Dense layers, sizes from 1 up."""
+    return st.builds(
+        DenseGeometry, st.integers(1, max_batch), st.integers(1, max_inputs), st.integers(1, max_units)
+    )
+
+
+def class_geometries(*, max_batch: int = 5, max_classes: int = 12) -> st.SearchStrategy[ClassGeometry]:
+    """Batches of class scores, from one example and two classes up."""
+    return st.builds(ClassGeometry, st.integers(1, max_batch), st.integers(2, max_classes))
+
+
+def shapes(*, min_dims: int = 1, max_dims: int = 4, max_side: int = 5) -> st.SearchStrategy[tuple[int, ...]]:
+    """Shapes of any rank for elementwise ops, size-1 axes included."""
+    sides = st.lists(st.integers(1, max_side), min_size=min_dims, max_size=max_dims)
+    return sides.map(tuple)
