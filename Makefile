@@ -1,0 +1,48 @@
+# `make train` and `make test` need Python 3.11+ with venv, and nothing else: they make .venv and install into it.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+# Two calls at once install one after the other, where flock exists (every Linux has it).
+LOCK := $(if $(shell command -v flock),flock .venv.lock)
+
+.PHONY: train test lint nightly clean
+
+train: $(VENV)/.installed
+	$(RUN)/minicnn train
+
+test: $(VENV)/.installed-test
+	$(RUN)/pytest
+
+lint: $(VENV)/.installed-test
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+nightly: $(VENV)/.installed-test
+	$(RUN)/pytest --hypothesis-profile=nightly
+
+clean:
+	rm -rf $(VENV) .venv.lock build dist .coverage htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find minicnn tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml
+	@$(LOCK) sh -c '$(call install,.,$@)'
+
+$(VENV)/.installed-test: pyproject.toml
+	@$(LOCK) sh -c '$(call install,.[test],$@)'
+
+# $(call install,WHAT,STAMP): whoever waited for the lock finds the stamp fresh and has nothing left to do.
+define install
+set -e; \
+if [ $(2) -nt pyproject.toml ]; then exit 0; fi; \
+$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+    { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 …" >&2; exit 1; }; \
+[ -x $(RUN)/pip ] || $(PYTHON) -m venv $(VENV) || \
+    { rm -rf $(VENV); echo "Python needs its venv module (Debian: apt install python3-venv)." >&2; exit 1; }; \
+echo "Installing minicnn into $(VENV) …"; \
+$(RUN)/pip install --quiet --disable-pip-version-check -e "$(1)"; \
+touch $(2)
+endef

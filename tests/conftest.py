@@ -1,0 +1,23 @@
+"""How every test runs: Hypothesis profiles, runtime checks of shapes and types, quiet frameworks."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A deadline would make results depend on how busy the machine is; so would the health check for slow draws.
+COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ordinary", max_examples=100, **COMMON)
+settings.register_profile("nightly", max_examples=10_000, **COMMON)
+settings.load_profile("ordinary")  # `make nightly` passes --hypothesis-profile=nightly, which is loaded later
+
+# Every annotation in these packages is checked at each call. Not the kernels: Numba must see the plain functions.
+# Not the public edge (layers, losses, models, utils, …): it promises a message of its own for arguments of the
+# wrong type, and its tests hand them in. Not `testing`: it is tested as its users run it.
+install_import_hook(
+    [f"minicnn.{name}" for name in ("engine", "geometry", "reference", "viz")], "beartype.beartype"
+)
