@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from minicnn.reference.activations import OutputResiduals, relu_backward, relu_forward
+
 
 class DenseResiduals(NamedTuple):
     x: np.ndarray
@@ -28,3 +30,25 @@ def dense_backward(
     x, w = residuals
     samples = dy.reshape(-1, dy.shape[-1])
     return dy @ w.T, x.reshape(-1, x.shape[-1]).T @ samples, samples.sum(0)
+
+
+class DenseReluResiduals(NamedTuple):
+    dense: DenseResiduals
+    relu: OutputResiduals
+
+
+def dense_relu_forward(
+    x: Float[np.ndarray, "*N C"], w: Float[np.ndarray, "C F"], b: Float[np.ndarray, " F"] | None
+) -> tuple[Float[np.ndarray, "*N F"], DenseReluResiduals]:
+    """y = max(x·w + b, 0)."""
+    z, dense = dense_forward(x, w, b)
+    y, relu = relu_forward(z)
+    return y, DenseReluResiduals(dense, relu)
+
+
+def dense_relu_backward(
+    dy: Float[np.ndarray, "*N F"], residuals: DenseReluResiduals
+) -> tuple[Float[np.ndarray, "*N C"], Float[np.ndarray, "C F"], Float[np.ndarray, " F"]]:
+    """Return (dx, dw, db)."""
+    (dz,) = relu_backward(dy, residuals.relu)
+    return dense_backward(dz, residuals.dense)

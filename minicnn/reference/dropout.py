@@ -1,8 +1,8 @@
 """Dropout, forward and backward, with a mask that depends only on (seed, step, position): never on chunks or threads.
 
 Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form: what is kept is divided by the chance to be kept.
-The bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): key = (seed,
-op), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns a
+The bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): key = (seed
+of the op, 0), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns a
 counter range of its own, so any part of the batch can be drawn alone.
 """
 
@@ -21,8 +21,7 @@ class Draw(NamedTuple):
     """Where in the random stream a forward pass stands."""
 
     seed: int
-    op: int
-    """Distinguishes the random ops of one model."""
+    """Of the op: every random layer has its own."""
     step: int
     """Training steps done before this one."""
     first_sample: int
@@ -35,7 +34,7 @@ def keep_mask(shape: tuple[int, ...], rate: float, draw: Draw) -> Bool[np.ndarra
     size = int(np.prod(shape[1:]))
     for n in range(shape[0]):
         bits = np.random.Philox(
-            key=[draw.seed & 0xFFFFFFFFFFFFFFFF, draw.op], counter=[0, draw.first_sample + n, draw.step, 0]
+            key=[draw.seed, 0], counter=[0, draw.first_sample + n, draw.step, 0]
         )
         uniform = bits.random_raw((size + 1) // 2).view(np.uint32)[:size] >> np.uint32(8)
         keep[n] = (uniform >= np.uint32(round(rate * 2**24))).reshape(shape[1:])

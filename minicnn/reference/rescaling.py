@@ -6,19 +6,23 @@ import numpy as np
 from jaxtyping import Float
 
 
+Factor = float | tuple[float, ...]
+"""One number, or one for each element of the last axis."""
+
+
 class RescalingResiduals(NamedTuple):
-    scale: float
+    scale: Factor
 
 
 def rescaling_forward(
-    x: Float[np.ndarray, "..."], scale: float, offset: float
+    x: Float[np.ndarray, "..."], scale: Factor, offset: Factor
 ) -> tuple[Float[np.ndarray, "..."], RescalingResiduals]:
     """y = x·scale + offset."""
-    return x * x.dtype.type(scale) + x.dtype.type(offset), RescalingResiduals(scale)
+    return x * np.asarray(scale, x.dtype) + np.asarray(offset, x.dtype), RescalingResiduals(scale)
 
 
 def rescaling_backward(
     dy: Float[np.ndarray, "..."], residuals: RescalingResiduals
 ) -> tuple[Float[np.ndarray, "..."]]:
     """Return (dx,) = (dy·scale,)."""
-    return (dy * dy.dtype.type(residuals.scale),)
+    return (dy * np.asarray(residuals.scale, dy.dtype),)

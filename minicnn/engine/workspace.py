@@ -1,0 +1,49 @@
+"""A workspace: one arena, and the plan's buffers as named views of it. Belongs to one caller at a time."""
+
+import numpy as np
+
+from minicnn.engine.binding import Frame, binding_of
+from minicnn.engine.plan import ALIGNMENT, Plan
+
+
+class Workspace:
+    """Memory for one chunk of a plan.
+
+    The arena's address is aligned to a cache line. Frames for a chunk of n samples are made once for each n that
+    occurs: the full capacity, and the ragged last chunk.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.bindings = [binding_of(step.op, plan.backend) for step in plan.steps]
+        raw = np.empty(plan.arena_nbytes + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        self.arena = raw[start : start + plan.arena_nbytes]
+        self._buffers = {buffer.name: buffer for buffer in plan.buffers}
+        self._frames: dict[int, list[Frame]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        return self.arena.nbytes
+
+    def view(self, name: str, n: int) -> np.ndarray | None:
+        """The first n samples of a buffer, or None if the plan has no such buffer."""
+        buffer = self._buffers.get(name)
+        if buffer is None:
+            return None
+        nbytes = n * buffer.nbytes_per_sample
+        return self.arena[buffer.offset : buffer.offset + nbytes].view(buffer.dtype).reshape(n, *buffer.shape)
+
+    def frames(self, n: int) -> list[Frame]:
+        """One frame a step, for a chunk of n samples."""
+        if n not in self._frames:
+            self._frames[n] = [self._frame(index, n) for index in range(len(self.plan.steps))]
+        return self._frames[n]
+
+    def _frame(self, index: int, n: int) -> Frame:
+        step = self.plan.steps[index]
+        frame = Frame(n, step.output_shape)
+        frame.y_buffer = self.view(step.op.name, n)
+        frame.dx_buffer = self.view(f"{step.op.name}:dx", n)
+        frame.kept = {name: self.view(f"{step.op.name}:{name}", n) for name in step.kept}
+        return frame

@@ -1,0 +1,6 @@
+"""Models: Sequential, and prefixes of chains with one or several outputs."""
+
+from minicnn.models.model import Model
+from minicnn.models.sequential import Sequential
+
+__all__ = ["Model", "Sequential"]

@@ -1,0 +1,142 @@
+"""A model that is a list of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn.layers.input_layer import Input, InputLayer
+from minicnn.layers.layer import Layer
+from minicnn.layers.symbolic import BatchShape, SymbolicTensor
+from minicnn.models.model import Model
+from minicnn.naming import unique_name
+
+
+class Sequential(Model):
+    """Layers one after the other; Keras's meanings: keras/src/models/sequential.py.
+
+    With an `Input` first every layer is built when it is added; without one the model is built by `build`, or when it
+    first sees data.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer | SymbolicTensor] | None = None, trainable: bool = True, name: str | None = None
+    ) -> None:
+        Layer.__init__(self, name=name or unique_name("Sequential"))
+        self._init_training()
+        self._single_output = True
+        self._start: SymbolicTensor | None = None
+        self._layers: list[Layer] = []
+        self._taps: list[SymbolicTensor] = []
+        for layer in layers or ():
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer: Layer | SymbolicTensor) -> None:
+        """Append a layer, or begin with an `Input`.
+
+        Raises:
+            ValueError: not a layer, a name that is taken, an Input that isn't first, or a shape that doesn't fit; the
+                model stays as it was.
+        """
+        if isinstance(layer, SymbolicTensor):
+            layer = layer.layer
+        if isinstance(layer, InputLayer):
+            self._set_start(layer.output)
+            return
+        if not isinstance(layer, Layer):
+            raise ValueError(f"Only layers can be added to a Sequential model. Received {layer!r}.")
+        if any(other.name == layer.name for other in self._layers):
+            raise ValueError(
+                f"Layers of a model must have unique names: {[other.name for other in self._layers]}. "
+                f"Received another {layer.name!r}."
+            )
+        if self._start is None and layer.input_shape_argument is not None and not self._layers:
+            self._set_start(Input(tuple(layer.input_shape_argument)))
+        if self._start is not None:
+            self._connect(layer)
+        self._layers.append(layer)
+        self._changed()
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Remove the last layer and return it.
+
+        Raises:
+            ValueError: the model has no layers.
+        """
+        if not self._layers:
+            raise ValueError("There are no layers to pop.")
+        layer = self._layers.pop()
+        if self._taps:
+            self._taps = [self._taps[-1].parent]  # type: ignore[list-item]
+        self._changed()
+        return layer
+
+    def build(self, input_shape: BatchShape | None = None) -> None:
+        """Build every layer for `input_shape`, batch axis included.
+
+        Raises:
+            ValueError: no layers, or a shape that doesn't fit them.
+        """
+        if self._start is not None:
+            return
+        if input_shape is None:
+            raise ValueError("A model without an Input needs `input_shape` to be built. Received None.")
+        if not self._layers:
+            raise ValueError(f"Sequential model '{self.name}' has no layers; add some before building it.")
+        self._set_start(Input(batch_shape=tuple(input_shape)))
+
+    def _set_start(self, start: SymbolicTensor) -> None:
+        if self._start is not None:
+            raise ValueError(f"Sequential model '{self.name}' has an Input already, of shape {self._start.shape}.")
+        self._start, self._taps = start, [start]
+        try:
+            for layer in self._layers:
+                self._connect(layer)
+        except ValueError:
+            self._start, self._taps = None, []
+            raise
+        self._changed()
+
+    def _connect(self, layer: Layer) -> None:
+        tensor = layer.connect(self._taps[-1])
+        if layer.dtype != (self._layers[0] if self._layers else layer).dtype:
+            raise ValueError(
+                f"All layers of a model must have one dtype, here {self._layers[0].dtype}. "
+                f"Received layer '{layer.name}' of dtype {layer.dtype}."
+            )
+        self._taps = [tensor]
+
+    def _changed(self) -> None:
+        self.built = False
+        self.structure_version += 1
+        if self._start is not None and self._layers:
+            self._input, self._output = self._start, self._taps[-1]
+            self._finish_build()
+
+    @property
+    def layers(self) -> list[Layer]:
+        return list(self._layers)
+
+    def get_config(self) -> dict[str, Any]:
+        from minicnn.registry import serialize_object
+
+        start = [self._start.layer] if self._start is not None and self._start.layer is not None else []
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype,
+            "layers": [serialize_object(layer) for layer in [*start, *self._layers]],
+            "build_input_shape": None if self._start is None else self._start.shape,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """Rebuild the architecture, with new weights."""
+        from minicnn.registry import deserialize_object
+
+        model = cls([deserialize_object(layer) for layer in config["layers"]], name=config.get("name"))
+        if not model.built and model.layers and config.get("build_input_shape"):
+            model.build(tuple(config["build_input_shape"]))
+        return model
