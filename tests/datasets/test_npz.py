@@ -148,6 +148,21 @@ def test_damage_far_behind_the_header(save, damage):
         read_npz(bytes(content), {"x": 2}, "the-file.npz")
 
 
+def test_member_that_ends_behind_the_end_of_the_archive():
+    """All declared sizes agree and are no larger than the archive, but the data doesn't start at its first byte."""
+
+    def member(size: int) -> bytes:
+        return npy(header(f"(1, {size:9})"), bytes(100))
+
+    overhead = len(member(0)) - 100
+    content = bytearray(archive_of(member(0), zipfile.ZIP_STORED))
+    content = bytearray(archive_of(member(len(content) - overhead), zipfile.ZIP_STORED))
+    place = content.index(b"PK\1\2") + 20
+    content[place : place + 8] = struct.pack("<2I", len(content), len(content))
+    with pytest.raises(ValueError, match=r"^the-file\.npz: x must be a whole array\. Received"):
+        read_npz(bytes(content), {"x": 2}, "the-file.npz")
+
+
 def test_encrypted_member_is_refused():
     content = bytearray(archive_of(npy(header("(10, 10)"), bytes(100))))
     for magic, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
