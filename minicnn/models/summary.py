@@ -1,0 +1,178 @@
+"""The table that `model.summary()` prints: Keras 3's, character for character.
+
+Columns, widths and markup are those of Keras 3.15, `keras/src/utils/summary_utils.py`; rich draws both.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NUMBER, SYMBOL, NO_NUMBER, NO = "color(34)", "color(33)", "color(45)", "color(9)"
+"""Colours of Keras's theme, in rich's markup."""
+
+
+def summary(
+    model: Any,
+    line_length: int | None = None,
+    positions: Sequence[float] | None = None,
+    print_fn: Callable[[str], Any] | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
+) -> None:
+    """Print the layers of `model`, their output shapes and parameter counts, and the totals.
+
+    Args:
+        model: has `name`, `layers`, `trainable_weights`, `non_trainable_weights`, `compiled` and `optimizer`.
+        line_length: width of the table in characters; by default 88, or 4 less than a narrower terminal.
+        positions: where the columns end, as fractions of the width.
+        print_fn: receives the whole summary as one string without colours; by default it goes to stdout.
+        expand_nested: whether models among the layers show their own layers.
+        show_trainable: whether a column says which layers are trainable.
+        layer_range: names or regular expressions of the first and the last layer shown.
+
+    Raises:
+        ValueError: a column under 4 characters; a `layer_range` that is not two strings or matches nothing.
+    """
+    from rich.console import Console
+
+    table = empty_table(line_length, positions, show_trainable)
+    for layer in layers_in_range(model.layers, layer_range):
+        for row in layer_rows(layer, expand_nested, show_trainable):
+            table.add_row(*row)
+
+    colours: dict[str, Any] = {"force_terminal": False, "color_system": None} if print_fn else {}
+    console = Console(highlight=False, **colours)
+    if print_fn:
+        console.begin_capture()
+    console.print(bold(f'Model: "{escape(model.name)}"'))
+    console.print(table)
+    for line in total_lines(model):
+        console.print(line)
+    if print_fn:
+        print_fn(console.end_capture())
+
+
+def empty_table(line_length: int | None, positions: Sequence[float] | None, show_trainable: bool) -> "Table":
+    """The table's columns, their widths rounded down one after the other."""
+    from rich.table import Column, Table
+
+    headers = {"Layer (type)": "left", "Output Shape": "left", "Param #": "right"}
+    ends, width = list(positions or (0.45, 0.80, 1.0)), 88
+    if show_trainable:
+        headers["Trainable"] = "center"
+        ends, width = [0.90 * end for end in ends] + [1.0], width + 12
+    line_length = line_length or min(width, shutil.get_terminal_size().columns - 4)
+
+    columns, current = [], 0
+    for (header, justify), end in zip(headers.items(), ends, strict=False):
+        column_width = int(end * line_length) - current
+        if column_width < 4:
+            raise ValueError(
+                "Every column of the summary must be at least 4 characters wide. "
+                f"Received line_length={line_length}, positions={positions}: '{header}' has {column_width}."
+            )
+        columns.append(Column(header, justify=justify, width=column_width))  # type: ignore[arg-type]
+        current += column_width
+    return Table(*columns, width=line_length, show_lines=True)
+
+
+def layers_in_range(layers: Sequence[Any], layer_range: Sequence[str] | None) -> Sequence[Any]:
+    """The layers from the first match of one pattern to the last match of the other, in either order."""
+    if layer_range is None:
+        return layers
+    if len(layer_range) != 2 or not all(isinstance(pattern, str) for pattern in layer_range):
+        raise ValueError(
+            "`layer_range` must be two strings, names or regular expressions. "
+            f"Received layer_range={layer_range}."
+        )
+    starts, ends = ([i for i, layer in enumerate(layers) if re.match(p, layer.name)] for p in layer_range)
+    if not starts or not ends:
+        raise ValueError(
+            "`layer_range` must match the names of layers of the model. "
+            f"Received layer_range={layer_range}, layers={[layer.name for layer in layers]}."
+        )
+    if min(starts) > max(ends):
+        starts, ends = ends, starts
+    return layers[min(starts) : max(ends) + 1]
+
+
+def layer_rows(layer: Any, expand_nested: bool, show_trainable: bool, depth: int = 0) -> list[list[str]]:
+    """The row of one layer, and below it the rows of the layers it holds."""
+    prefix = "   " * depth + "└ " if depth else ""
+    output = getattr(layer, "output", None)  # there is none before the layer is called
+    row = [
+        f"{escape(prefix + layer.name)} ({marked(SYMBOL, escape(type(layer).__name__))})",
+        "?" if output is None else format_shape(output.shape),
+        marked(NUMBER, f"{layer.count_params():,}") if layer.built else f"{marked(NUMBER, 0)} (unbuilt)",
+    ]
+    if show_trainable:
+        if not layer.weights:
+            row.append(bold("-"))
+        else:
+            row.append(bold(marked(NUMBER, "Y") if layer.trainable else marked(NO, "N")))
+    rows = [row]
+    if expand_nested:
+        for inner in getattr(layer, "layers", ()):
+            rows += layer_rows(inner, expand_nested, show_trainable, depth + 1)
+    return rows
+
+
+def total_lines(model: Any) -> list[str]:
+    """The lines below the table: parameters in all, trainable, not trainable, and the optimizer's."""
+    optimizer = model.optimizer if model.compiled else None
+    counts = {
+        "Trainable": sizes(model.trainable_weights),
+        "Non-trainable": sizes(model.non_trainable_weights),
+    }
+    if optimizer is not None and optimizer.built:
+        counts["Optimizer"] = sizes(optimizer.variables)
+    total = np.sum(list(counts.values()), axis=0)
+    return [
+        bold(f" {what} params: ") + marked(NUMBER, f"{count:,}") + f" ({readable(nbytes)})"
+        for what, (count, nbytes) in {"Total": total, **counts}.items()
+    ]
+
+
+def sizes(variables: Iterable[Any]) -> tuple[int, int]:
+    """Number of elements and of bytes; a variable that occurs twice takes its bytes once."""
+    variables = list(variables)
+    unique = {id(v): v for v in variables}.values()
+    count = sum(prod(v.shape) for v in variables)
+    return count, sum(prod(v.shape) * np.dtype(v.dtype).itemsize for v in unique)
+
+
+def readable(nbytes: float) -> str:
+    """`nbytes` with two decimals in the largest unit that leaves at least 1."""
+    units = ("B", "KB", "MB", "GB", "TB")
+    for unit in units:
+        if nbytes < 1024:
+            return f"{nbytes:.2f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.2f} PB"
+
+
+def format_shape(shape: tuple[int | None, ...]) -> str:
+    """The shape in Keras's colours."""
+    return f"({', '.join(marked(NO_NUMBER if size is None else NUMBER, size) for size in shape)})"
+
+
+def marked(style: str, text: object) -> str:
+    return f"[{style}]{text}[/]"
+
+
+def bold(text: str) -> str:
+    return f"[bold]{text}[/]"
+
+
+def escape(text: str) -> str:
+    from rich.markup import escape as rich_escape
+
+    return rich_escape(text)
