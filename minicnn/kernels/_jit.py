@@ -1,0 +1,141 @@
+"""The only place where njit options are spelled, and where compiled kernels are kept on disk.
+
+`kernel` decorates what the engine calls: compiled once for each dtype, cached on disk. `inner` decorates what kernels
+call: compiled into its callers, never cached on its own.
+
+Numba's own cache notices a change only in the function's own file; a kernel is made of several. So the folder of
+ours is named by a digest of everything that decides the machine code (Numba adds the processor to each entry).
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+from numba.core import caching
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# "nnan" and "ninf" are absent because NaN and infinity must propagate; "reassoc" because an element's bits would
+# depend on how the compiler splits the loop it stands in.
+OPTIONS = {
+    "nogil": True,
+    "fastmath": {"nsz", "arcp", "contract", "afn"},
+    "error_model": "numpy",
+    "boundscheck": False,
+}
+
+
+def inner(function: Function) -> Function:
+    """Compile as a part of the kernels that call it."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def kernel(function: Function) -> Function:
+    """Compile for each combination of dtypes on its first call, or load what an earlier process compiled."""
+    dispatcher = numba.njit(**OPTIONS)(function)
+    if not numba.config.DISABLE_JIT and cache_folder() is not None:
+        dispatcher._cache = _KernelCache(function)
+    return dispatcher
+
+
+def source_digest(folder: Path) -> str:
+    """Hexadecimal digest of the kernels' sources in `folder`, of `geometry.py` beside it, and of the compiler."""
+    digest = hashlib.sha256()
+    for path in [*sorted(folder.glob("*.py")), folder.parent / "geometry.py"]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest.update(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels, made when missing; None, with one warning, when no place is writable."""
+    own = Path(__file__).resolve().parent
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    places = [own / "__pycache__", user / "minicnn"]
+    if numba.config.CACHE_DIR:
+        places.insert(0, Path(numba.config.CACHE_DIR) / "minicnn")
+    name = "kernels-" + source_digest(own)
+    for place in places:
+        with contextlib.suppress(OSError):
+            (place / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place / name):
+                return place / name
+    warnings.warn(
+        "No writable folder to keep compiled kernels in (tried "
+        + ", ".join(str(place) for place in places)
+        + "): every process compiles them anew. Set NUMBA_CACHE_DIR to a writable folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+@cache
+def announce_compilation() -> None:
+    """Tell, once a process, why the first step takes seconds."""
+    print("minicnn: compiling its kernels for this processor; later runs load them from disk.", file=sys.stderr)
+
+
+class _Locator(caching._CacheLocator):  # type: ignore[misc]
+    """Says where one function's entries lie. The folder's name is the stamp: sources that change get another folder."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str):
+        self._lineno = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return Path(self.get_cache_path()).name
+
+    def get_disambiguator(self) -> str:
+        return str(self._lineno)
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_Locator":
+        return cls(py_func, py_file)
+
+
+class _Entries(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = [_Locator]  # noqa: RUF012 (Numba's name)
+
+
+class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _Entries
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is on disk for `sig`, or None: then Numba compiles."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            announce_compilation()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save under a lock: Numba reads the index, numbers the new file and writes the index, and two processes
+
+        that do so at once for different dtypes could leave an index that names the other's machine code.
+        """
+        with _lock(Path(self.cache_path) / "lock"):
+            super().save_overload(sig, data)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows: Numba's own atomic renames must do
+        yield
+        return
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

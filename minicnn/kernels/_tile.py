@@ -1,0 +1,100 @@
+"""The one inner loop of every convolution and dense kernel: a tile of sums that stays in registers.
+
+A tile holds six rows (output pixels, or rows of a gradient) of up to WIDEST vectors (filters, or channels). For
+every term of the sum, one row of `w` is loaded and multiplied by one number of `x` for each tile row. Every element
+adds its terms one after the other, each with one rounding, wherever it lies in a tile: its bits can't depend on
+the other rows, on the position in the chunk or on the width of the tile.
+
+6 × 4 vectors of 64 bytes: 24 sums, 4 of w and a broadcast fit 32 registers; 6 × 2 of 32 bytes fit 16.
+"""
+
+from minicnn.kernels._jit import inner
+from minicnn.kernels._simd import VECTOR_NBYTES, add_rows, lanes, load_row, outer_fma, repeat_rows, zeros
+
+WIDEST = 4 if VECTOR_NBYTES == 64 else 2
+ROW_1, ROW_2, ROW_6, ROW_WIDEST = (0,), (0,) * 2, (0,) * 6, (0,) * WIDEST
+"""Tuples whose only use is their length, which Numba then knows while compiling."""
+
+
+@inner
+def accumulate(tile, row, x, offsets, step, w, start, stride, terms, count):  # type: ignore[no-untyped-def]
+    """tile[m] + Σ_k x[offsets[m] + k·step] · w[start + k·stride:][:count], k = 0 … terms − 1, in this order.
+
+    `row` is any row as wide as the tile's; only its type counts.
+    """
+    for k in range(terms):
+        tile = outer_fma(tile, x, offsets, k * step, load_row(row, w, start + k * stride, count))
+    return tile
+
+
+@inner
+def start_tile(rows, width, b, at, count):  # type: ignore[no-untyped-def]
+    """A tile each row of which is b[at:][:count], or 0 when b is empty."""
+    tile = zeros(b, rows, width)
+    if b.size > 0:
+        tile = repeat_rows(tile, load_row(zeros(b, ROW_1, width), b, at, count))
+    return tile
+
+
+@inner
+def six(offsets, first, last, shift):  # type: ignore[no-untyped-def]
+    """offsets[first:first + 6] + shift as a tuple; past `last` that one is repeated."""
+    return (
+        offsets[min(first, last)] + shift,
+        offsets[min(first + 1, last)] + shift,
+        offsets[min(first + 2, last)] + shift,
+        offsets[min(first + 3, last)] + shift,
+        offsets[min(first + 4, last)] + shift,
+        offsets[min(first + 5, last)] + shift,
+    )
+
+
+@inner
+def six_steps(first, last, stride, shift):  # type: ignore[no-untyped-def]
+    """The same for the offsets 0, stride, 2·stride, …"""
+    return (
+        min(first, last) * stride + shift,
+        min(first + 1, last) * stride + shift,
+        min(first + 2, last) * stride + shift,
+        min(first + 3, last) * stride + shift,
+        min(first + 4, last) * stride + shift,
+        min(first + 5, last) * stride + shift,
+    )
+
+
+@inner
+def add_sparse_sum(out, at, pairs, number, source, shift, columns):  # type: ignore[no-untyped-def]
+    """out[at:][:columns] += Σ_k values[k] · source[offsets[k] + shift:][:columns] over (values, offsets) = pairs.
+
+    Six vectors at a time: as many sums as hide the latency of a multiply-add.
+    """
+    done = 0
+    while done < columns:
+        left = columns - done
+        if left > 5 * lanes(out):
+            count = min(left, 6 * lanes(out))
+            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_6)
+        elif left > lanes(out):
+            count = min(left, 2 * lanes(out))
+            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_2)
+        else:
+            count = left
+            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_1)
+        done += count
+
+
+@inner
+def _add_sparse_columns(out, at, pairs, number, source, shift, count, width):  # type: ignore[no-untyped-def]
+    values, offsets = pairs
+    tile = zeros(out, ROW_1, width)
+    for k in range(number):
+        tile = outer_fma(tile, values, (k,), 0, load_row(tile, source, offsets[k] + shift, count))
+    add_rows(out, (at,), tile, count)
+
+
+@inner
+def width_for(x, left):  # type: ignore[no-untyped-def]
+    """How many vectors the next column of tiles should take when `left` numbers of a row are left: WIDEST, 2 or 1."""
+    if left > (WIDEST - 1) * lanes(x):
+        return WIDEST
+    return 2 if left > lanes(x) else 1

@@ -1,0 +1,202 @@
+"""2-D convolution for every geometry: strides, dilation, both paddings, groups.
+
+Contract: reference.conv2d. All arrays are C-contiguous and of one dtype, float32 or float64.
+
+Forward is a gather: each output pixel sums runs of x times rows of w. The gradient of x is a scatter, tap by tap,
+so that no padding is multiplied and strides need no case of their own. The gradient of w is, for every weight row
+(p, q, c), a sum over output pixels. All three are tiles of `_tile.accumulate`.
+"""
+
+import numpy as np
+
+from minicnn.geometry import Window
+from minicnn.kernels._jit import inner, kernel
+from minicnn.kernels._simd import add_rows, lanes, load_row, outer_fma, relu, store_rows, zeros
+from minicnn.kernels._sliding import (
+    PIXELS_PER_BLOCK,
+    images_per_block,
+    pad_images,
+    padded_shape,
+    pixel_pairs,
+    pixel_starts,
+    runs,
+    weight_rows,
+)
+from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate, six, six_steps, start_tile, width_for
+
+
+def conv2d_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, window: Window, groups: int
+) -> None:
+    """y (N, OH, OW, F), overwritten = cross-correlation of x (N, H, W, C) with w (P, Q, C/groups, F), plus b.
+
+    b is (F,), or (0,) for none.
+    """
+    _forward(x, w, b, y, window, groups, False)
+
+
+def conv_relu_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, window: Window, groups: int
+) -> None:
+    """`conv2d_forward`, then y = max(y, 0), in one pass. NaN stays NaN."""
+    _forward(x, w, b, y, window, groups, True)
+
+
+@kernel
+def _forward(x, w, b, y, window, groups, is_relu):  # type: ignore[no-untyped-def]
+    pixels, filters = y.shape[1] * y.shape[2], y.shape[3] // groups
+    block = images_per_block(len(x), pixels)
+    padded = np.zeros(padded_shape(x, block, window), x.dtype)
+    starts = pixel_starts(block, padded.shape, window)
+    taps, terms = runs(w, padded.shape, window, groups)
+    for first in range(0, len(x), block):
+        number = min(block, len(x) - first)
+        shift, source = first * x[0].size, x
+        if len(padded) > 0:
+            pad_images(x, first, number, window, padded)
+            shift, source = 0, padded
+        for g in range(groups):
+            routes = (starts[: number * pixels], taps, terms, shift + g * w.shape[2], first * pixels)
+            f, end = g * filters, (g + 1) * filters
+            while f < end:
+                width = width_for(x, end - f)
+                count = min(end - f, width * lanes(x))
+                if width == WIDEST:
+                    _gather(source, w, b, y, routes, (f, count), is_relu, ROW_WIDEST)
+                elif width == 2:
+                    _gather(source, w, b, y, routes, (f, count), is_relu, ROW_2)
+                else:
+                    _gather(source, w, b, y, routes, (f, count), is_relu, ROW_1)
+                f += count
+
+
+@inner
+def _gather(x, w, b, y, routes, columns, is_relu, width):  # type: ignore[no-untyped-def]
+    """Filters f … f + count − 1 of all pixels whose first tap is at starts + shift."""
+    starts, taps, terms, shift, first = routes
+    f, count = columns
+    stride, row, last = w.shape[3], zeros(x, ROW_1, width), starts.size - 1
+    for t in range(0, starts.size, 6):
+        tile = start_tile(six(starts, t, last, 0), width, b, f, count)
+        for k in range(len(taps)):
+            offsets = six(starts, t, last, shift + taps[k, 0])
+            tile = accumulate(tile, row, x, offsets, 1, w, taps[k, 1] * stride + f, stride, terms, count)
+        if is_relu:
+            tile = relu(tile)
+        store_rows(y, six_steps(t, last, stride, first * stride + f), tile, count)
+
+
+@kernel
+def pack_transposed(w: np.ndarray, w_t: np.ndarray, groups: int) -> None:
+    """w_t (P, Q, F/groups, C), overwritten: w (P, Q, C/groups, F) with the last two axes swapped inside each group."""
+    kernel_h, kernel_w, channels, all_filters = w.shape
+    filters = all_filters // groups
+    for p in range(kernel_h):
+        for q in range(kernel_w):
+            for g in range(groups):
+                for f in range(filters):
+                    for c in range(channels):
+                        w_t[p, q, f, g * channels + c] = w[p, q, c, g * filters + f]
+
+
+@kernel
+def conv2d_backward_x(dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, groups: int) -> None:
+    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t, which is w after `pack_transposed`."""
+    (out_h, out_w), channels = window.output_size, dx.shape[3] // groups
+    block = images_per_block(len(dy), out_h * out_w)
+    # Bands of rows end with an image, so that the order of an element's additions doesn't depend on the chunk.
+    band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
+    pairs = np.empty((2, block * band * out_w), np.int64)
+    flat = dx.reshape(-1)
+    for k in range(flat.size):
+        flat[k] = 0
+    for first in range(0, len(dy), block):
+        for top in range(0, out_h, band):
+            part = (first, min(first + block, len(dy)), top, min(top + band, out_h))
+            for tap in range(window.kernel_size[0] * window.kernel_size[1]):
+                number = pixel_pairs(dy, dx, window, tap, part, pairs)
+                for g in range(groups):
+                    routes = (pairs, number, tap, g * w_t.shape[2])
+                    c, end = g * channels, (g + 1) * channels
+                    while c < end:
+                        width = width_for(dx, end - c)
+                        count = min(end - c, width * lanes(dx))
+                        if width == WIDEST:
+                            _scatter(dy, w_t, dx, routes, (c, count), ROW_WIDEST)
+                        elif width == 2:
+                            _scatter(dy, w_t, dx, routes, (c, count), ROW_2)
+                        else:
+                            _scatter(dy, w_t, dx, routes, (c, count), ROW_1)
+                        c += count
+
+
+@inner
+def _scatter(dy, w_t, dx, routes, columns, width):  # type: ignore[no-untyped-def]
+    """Channels c … c + count − 1 of one tap."""
+    pairs, number, tap, filter_shift = routes
+    c, count = columns
+    terms, stride, row = w_t.shape[2], w_t.shape[3], zeros(dx, ROW_1, width)
+    for t in range(0, number, 6):
+        offsets = six(pairs[0], t, number - 1, filter_shift)
+        tile = zeros(dx, offsets, width)
+        tile = accumulate(tile, row, dy, offsets, 1, w_t, tap * terms * stride + c, stride, terms, count)
+        add_rows(dx, six(pairs[1], t, number - 1, c), tile, count)
+
+
+@kernel
+def conv2d_backward_w(
+    dy: np.ndarray, x: np.ndarray, dw: np.ndarray, db: np.ndarray, window: Window, groups: int
+) -> None:
+    """Add the gradients of w and b, image by image, to dw (P, Q, C/groups, F) and db ((F,), or (0,) for none)."""
+    (out_h, out_w), all_filters, filters = window.output_size, dw.shape[3], dw.shape[3] // groups
+    block = images_per_block(len(x), out_h * out_w)
+    band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
+    padded = np.zeros(padded_shape(x, block, window), x.dtype)
+    starts = pixel_starts(block, padded.shape, window)
+    rows = weight_rows(dw, padded.shape, window)
+    for first in range(0, len(x), block):
+        number = min(block, len(x) - first)
+        shift, source = first * x[0].size, x
+        if len(padded) > 0:
+            pad_images(x, first, number, window, padded)
+            shift, source = 0, padded
+        # A block is either several whole images, or one image in several bands.
+        for top in range(0, out_h, band):
+            pixels = starts[top * out_w : ((number - 1) * out_h + min(out_h, top + band)) * out_w]
+            place = (first * out_h + top) * out_w * all_filters
+            _add_bias_gradient(dy, place, pixels.size, db)
+            for g in range(groups):
+                routes = (rows, pixels, shift + g * dw.shape[2], place)
+                f, end = g * filters, (g + 1) * filters
+                while f < end:
+                    width = width_for(x, end - f)
+                    count = min(end - f, width * lanes(x))
+                    if width == WIDEST:
+                        _correlate(source, dy, dw, routes, (f, count), ROW_WIDEST)
+                    elif width == 2:
+                        _correlate(source, dy, dw, routes, (f, count), ROW_2)
+                    else:
+                        _correlate(source, dy, dw, routes, (f, count), ROW_1)
+                    f += count
+
+
+@inner
+def _add_bias_gradient(dy, place, pixels, db):  # type: ignore[no-untyped-def]
+    flat = dy.reshape(-1)
+    for t in range(pixels):
+        for f in range(db.size):
+            db[f] += flat[place + t * db.size + f]
+
+
+@inner
+def _correlate(x, dy, dw, routes, columns, width):  # type: ignore[no-untyped-def]
+    """Filters f … f + count − 1 of all rows of dw: tile rows are weight rows, terms are pixels."""
+    rows, pixels, shift, place = routes
+    f, count = columns
+    stride, last, row = dw.shape[3], rows.size - 1, zeros(x, ROW_1, width)
+    for r in range(0, rows.size, 6):
+        offsets = six(rows, r, last, shift)
+        tile = zeros(x, offsets, width)
+        for t in range(pixels.size):
+            tile = outer_fma(tile, x, offsets, pixels[t], load_row(row, dy, place + t * stride + f, count))
+        add_rows(dw, six_steps(r, last, stride, f), tile, count)
