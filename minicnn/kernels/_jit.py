@@ -26,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # "nnan" and "ninf" are absent because NaN and infinity must propagate; "reassoc" because an element's bits would
 # depend on how the compiler splits the loop it stands in.
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "nogil": True,
     "fastmath": {"nsz", "arcp", "contract", "afn"},
     "error_model": "numpy",
@@ -41,7 +41,16 @@ def inner(function: Function) -> Function:
 
 def kernel(function: Function) -> Function:
     """Compile for each combination of dtypes on its first call, or load what an earlier process compiled."""
-    dispatcher = numba.njit(**OPTIONS)(function)
+    return _cached(function, OPTIONS)
+
+
+def exact_kernel(function: Function) -> Function:
+    """`kernel` without fast math: every operation is rounded as it is written."""
+    return _cached(function, OPTIONS | {"fastmath": False})
+
+
+def _cached(function: Function, options: dict[str, Any]) -> Function:
+    dispatcher = numba.njit(**options)(function)
     if not numba.config.DISABLE_JIT and cache_folder() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher

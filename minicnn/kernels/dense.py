@@ -1,0 +1,127 @@
+"""Densely connected layer. Contract: reference.dense, for x (N, C); leading axes are the caller's to flatten.
+
+All arrays are C-contiguous and of one dtype, float32 or float64.
+"""
+
+import numpy as np
+
+from minicnn.kernels._jit import inner, kernel
+from minicnn.kernels._simd import add_rows, lanes, store_rows, zeros
+from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate, six_steps, start_tile, width_for
+
+TERMS_PER_BLOCK = 512
+"""Long sums are cut into blocks of at most so many terms: a block of w stays in the L2 cache while all samples pass,
+and the rounding error of a sum grows with the block, not with the layer."""
+
+
+@kernel
+def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y (N, F), overwritten = x (N, C) · w (C, F) + b; b is (F,), or (0,) for none."""
+    channels, filters = w.shape
+    blocks = (channels + TERMS_PER_BLOCK - 1) // TERMS_PER_BLOCK
+    for block in range(max(1, blocks)):
+        first, last = block * channels // max(1, blocks), (block + 1) * channels // max(1, blocks)
+        f = 0
+        while f < filters:
+            width = width_for(x, filters - f)
+            count = min(filters - f, width * lanes(x))
+            if width == WIDEST:
+                _multiply(x, w, b, y, (first, last - first), (f, count), ROW_WIDEST)
+            elif width == 2:
+                _multiply(x, w, b, y, (first, last - first), (f, count), ROW_2)
+            else:
+                _multiply(x, w, b, y, (first, last - first), (f, count), ROW_1)
+            f += count
+
+
+@inner
+def _multiply(x, w, b, y, block, columns, width):  # type: ignore[no-untyped-def]
+    c, terms = block
+    f, count = columns
+    (samples, channels), filters, row = x.shape, w.shape[1], zeros(x, ROW_1, width)
+    for n in range(0, samples, 6):
+        offsets = six_steps(n, samples - 1, channels, c)
+        places = six_steps(n, samples - 1, filters, f)
+        if c == 0:
+            tile = start_tile(offsets, width, b, f, count)
+            tile = accumulate(tile, row, x, offsets, 1, w, f, filters, terms, count)
+            store_rows(y, places, tile, count)
+        else:
+            tile = accumulate(zeros(x, offsets, width), row, x, offsets, 1, w, c * filters + f, filters, terms, count)
+            add_rows(y, places, tile, count)
+
+
+@kernel
+def dense_backward_x(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
+    """dx (N, C), overwritten = dy (N, F) · w (C, F) transposed.
+
+    The samples are the vectors' lanes, so that w is read in its own order and needs no transposed copy.
+    """
+    (samples, filters), channels = dy.shape, dx.shape[1]
+    dy_t, sums = np.empty((filters, samples), dy.dtype), np.empty((6, samples), dy.dtype)
+    for n in range(samples):
+        for f in range(filters):
+            dy_t[f, n] = dy[n, f]
+    for c in range(0, channels, 6):
+        n = 0
+        while n < samples:
+            width = width_for(dy, samples - n)
+            count = min(samples - n, width * lanes(dy))
+            if width == WIDEST:
+                _sum_channels(w, dy_t, sums, c, (n, count), ROW_WIDEST)
+            elif width == 2:
+                _sum_channels(w, dy_t, sums, c, (n, count), ROW_2)
+            else:
+                _sum_channels(w, dy_t, sums, c, (n, count), ROW_1)
+            n += count
+        for n in range(samples):
+            for m in range(min(6, channels - c)):
+                dx[n, c + m] = sums[m, n]
+
+
+@inner
+def _sum_channels(w, dy_t, sums, c, columns, width):  # type: ignore[no-untyped-def]
+    n, count = columns
+    (channels, filters), samples = w.shape, dy_t.shape[1]
+    offsets = six_steps(c, channels - 1, filters, 0)
+    tile, row = zeros(w, offsets, width), zeros(w, ROW_1, width)
+    tile = accumulate(tile, row, w, offsets, 1, dy_t, n, samples, filters, count)
+    store_rows(sums, six_steps(0, 5, samples, n), tile, count)
+
+
+@kernel
+def dense_backward_w(
+    dy: np.ndarray, x: np.ndarray, dw: np.ndarray, db: np.ndarray, start: int, stop: int
+) -> None:
+    """Add the gradients to rows [start, stop) of dw (C, F) and, when start is 0, to db ((F,), or (0,) for none).
+
+    Cutting the rows into slices changes no bit, so that threads may own slices of a large dw.
+    """
+    samples, filters = dy.shape
+    if start == 0:
+        for n in range(samples):
+            for f in range(db.size):
+                db[f] += dy[n, f]
+    f = 0
+    while f < filters:
+        width = width_for(x, filters - f)
+        count = min(filters - f, width * lanes(x))
+        if width == WIDEST:
+            _add_products(dy, x, dw, (start, stop), (f, count), ROW_WIDEST)
+        elif width == 2:
+            _add_products(dy, x, dw, (start, stop), (f, count), ROW_2)
+        else:
+            _add_products(dy, x, dw, (start, stop), (f, count), ROW_1)
+        f += count
+
+
+@inner
+def _add_products(dy, x, dw, rows, columns, width):  # type: ignore[no-untyped-def]
+    start, stop = rows
+    f, count = columns
+    (samples, channels), filters, row = x.shape, dw.shape[1], zeros(x, ROW_1, width)
+    for c in range(start, stop, 6):
+        offsets = six_steps(c, stop - 1, 1, 0)
+        tile = zeros(x, offsets, width)
+        tile = accumulate(tile, row, x, offsets, channels, dy, f, filters, samples, count)
+        add_rows(dw, six_steps(c, stop - 1, filters, f), tile, count)
