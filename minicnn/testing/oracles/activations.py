@@ -80,7 +80,7 @@ def _silu(x: Array) -> Array:
 
 
 def _d_silu(x: Array) -> Array:
-    return _sigmoid(x) + x * _d_sigmoid(x)
+    return np.asarray(_sigmoid(x) + x * _d_sigmoid(x))
 
 
 def _softplus(x: Array) -> Array:
