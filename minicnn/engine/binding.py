@@ -71,6 +71,8 @@ class Binding:
     """y is x under another shape; dx is dy."""
     kept: Callable[[Op, Shape], BufferShapes] = field(default=_nothing)
     """Arrays of the arena, one row a sample, that forward leaves for backward."""
+    scratch: Callable[[Op, Shape], BufferShapes] = field(default=_nothing)
+    """Arrays of the arena that backward alone uses; found among `frame.kept` too."""
     derived: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
     """Arrays made from the weights alone (packed, transformed), remade when the weights change."""
     derive: Callable[[Op, Arrays, dict[str, np.ndarray]], None] | None = None

@@ -20,7 +20,7 @@ from minicnn.engine import run
 from minicnn.engine.binding import Arrays
 from minicnn.engine.parameters import Variable, flat_views
 from minicnn.engine.plan import Plan
-from minicnn.engine.workspace import Workspace
+from minicnn.engine.workspace import Derived, Workspace
 
 LANES = 4
 """Gradient accumulators, and so the threads that can train at once."""
@@ -54,7 +54,7 @@ class Executor:
         dtype = np.dtype(plan.dtype)
         self._accumulators = [flat_views(variables, dtype) for _ in range(LANES if variables else 0)]
         self._accumulator_steps = [_by_step(plan, views) for _, views in self._accumulators]
-        self._derived_version: tuple[int, ...] | None = None
+        self._derived = Derived(plan)
 
     @property
     def gradient(self) -> np.ndarray:
@@ -90,7 +90,9 @@ class Executor:
             lanes = min(LANES, len(chunks))
             work = [iter(chunks[lane::LANES]) for lane in range(lanes)]
         while len(self._workspaces) < lanes:
-            self._workspaces.append(Workspace(self.plan))
+            self._workspaces.append(Workspace(self.plan, self._derived))
+        if job.runs_backward:
+            self._derived.update(job.weights)
 
         def run_lane(lane: int) -> None:
             gradients: Sequence[Arrays] = ()

@@ -58,7 +58,7 @@ class Step:
     wants_dx: bool
     wants_dw: bool
     kept: tuple[str, ...]
-    """Names of the arrays that the op's binding keeps between forward and backward."""
+    """Names of the arrays that the op's binding keeps between forward and backward, and of its scratch arrays."""
 
     @property
     def runs_backward(self) -> bool:
@@ -168,7 +168,11 @@ def _steps(
     for op in chain:
         output_shape = op.output_shape(shape)
         wants_dw = not gradients.isdisjoint(op.parameters)
-        steps.append(Step(op, shape, output_shape, wants_dx, wants_dw, tuple(binding_of(op, backend).kept(op, shape))))
+        binding = binding_of(op, backend)
+        scratch = binding.scratch(op, shape) if wants_dx or wants_dw else {}
+        steps.append(
+            Step(op, shape, output_shape, wants_dx, wants_dw, (*binding.kept(op, shape), *scratch))
+        )
         shape, wants_dx = output_shape, wants_dx or wants_dw or op.name in value_gradients
     return tuple(steps)
 
@@ -201,6 +205,11 @@ def _value_buffers(
             Buffer(f"{step.op.name}:{name}", shape, kind or dtype, k, backward if step.runs_backward else k)
             for name, (shape, kind) in binding.kept(step.op, step.input_shape).items()
         ]
+        if step.runs_backward:
+            kept += [
+                Buffer(f"{step.op.name}:{name}", shape, kind or dtype, backward, backward)
+                for name, (shape, kind) in binding.scratch(step.op, step.input_shape).items()
+            ]
         holds_x = holds_y
     return buffers + kept
 

@@ -1,8 +1,12 @@
 """A workspace: one arena, and the plan's buffers as named views of it. Belongs to one caller at a time."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
-from minicnn.engine.binding import Frame, binding_of
+from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.plan import ALIGNMENT, Plan
 
 
@@ -10,16 +14,17 @@ class Workspace:
     """Memory for one chunk of a plan.
 
     The arena's address is aligned to a cache line. Frames for a chunk of n samples are made once for each n that
-    occurs: the full capacity, and the ragged last chunk.
+    occurs: the full capacity, and the ragged last chunk. All workspaces of an executor share one `derived`.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, derived: Derived) -> None:
         self.plan = plan
         self.bindings = [binding_of(step.op, plan.backend) for step in plan.steps]
         raw = np.empty(plan.arena_nbytes + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         self.arena = raw[start : start + plan.arena_nbytes]
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
+        self._derived = derived
         self._frames: dict[int, list[Frame]] = {}
 
     @property
@@ -46,4 +51,23 @@ class Workspace:
         frame.y_buffer = self.view(step.op.name, n)
         frame.dx_buffer = self.view(f"{step.op.name}:dx", n)
         frame.kept = {name: self.view(f"{step.op.name}:{name}", n) for name in step.kept}
+        frame.derived = self._derived.arrays[index]
         return frame
+
+
+class Derived:
+    """Arrays made from the weights alone: the layouts in which the backward pass reads them. Only dx needs any."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.arrays: list[dict[str, np.ndarray]] = []
+        for step in plan.steps:
+            shapes = binding_of(step.op, plan.backend).derived(step.op, step.input_shape) if step.wants_dx else {}
+            self.arrays.append({name: np.empty(shape, plan.dtype) for name, shape in shapes.items()})
+
+    def update(self, weights: Sequence[Arrays]) -> None:
+        """Remake all of them from `weights`, one tuple a step."""
+        for step, w, arrays in zip(self.plan.steps, weights, self.arrays, strict=True):
+            derive = binding_of(step.op, self.plan.backend).derive
+            if arrays and derive is not None:
+                derive(step.op, w, arrays)

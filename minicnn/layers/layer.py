@@ -13,7 +13,7 @@ from minicnn.engine import ops, run
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, make_plan
-from minicnn.engine.workspace import Workspace
+from minicnn.engine.workspace import Derived, Workspace
 from minicnn.errors import ShapeError
 from minicnn.layers.arguments import only_default
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
@@ -246,9 +246,10 @@ class Layer:
             gradients=[v.path for v in self.trainable_variables],
             value_gradients=[INPUT],
         )
-        ws = Workspace(plan)
-        parameters = self.parameters()
+        parameters, derived = self.parameters(), Derived(plan)
         weights = [tuple(parameters[path] for path in step.op.parameters) for step in plan.steps]
+        derived.update(weights)
+        ws = Workspace(plan, derived)
         y = run.forward(ws, weights, x, draw=(next(self._calls), 0)).copy()
         return y, Residuals(x, {b.name: ws.view(b.name, len(x)) for b in plan.buffers}, ws)
 

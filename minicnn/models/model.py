@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,27 +12,14 @@ from minicnn.engine import ops
 from minicnn.engine.fusion import fuse
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable, give_home
-from minicnn.engine.plan import INPUT, make_plan
+from minicnn.engine.plan import make_plan
 from minicnn.errors import ShapeError
 from minicnn.layers.input_layer import InputLayer
-from minicnn.layers.layer import Layer
+from minicnn.layers.layer import UNKNOWN_SIZE, Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.models.training import Trainer
+from minicnn.models.wants import Wants
 from minicnn.naming import unique_name
-
-
-class Wants(NamedTuple):
-    """What an executor must be able to give. One executor is made for each that occurs."""
-
-    input_shape: ops.Shape
-    training: bool = False
-    loss: ops.Loss | None = None
-    gradients: tuple[str, ...] = ()
-    """Paths of variables."""
-    value_gradients: tuple[str, ...] = ()
-    """Names of layers, or INPUT."""
-    intermediates: tuple[str, ...] = ()
-    """Names of layers."""
 
 
 class Model(Trainer, Layer):
@@ -167,6 +154,12 @@ class Model(Trainer, Layer):
                 shape = op.output_shape(shape)
         return chain
 
+    @property
+    def last_op(self) -> ops.Op:
+        """What the model ends in: a loss that contains it takes its place."""
+        shape = tuple(size or UNKNOWN_SIZE for size in self._start.shape[1:])
+        return next(op for op in reversed(self._lower_layers(shape)) if not isinstance(op, ops.Identity))
+
     def make_executor(self, wants: Wants) -> Executor:
         """Lower, fuse, plan."""
         keep = {*wants.value_gradients, *wants.intermediates}
@@ -218,7 +211,20 @@ class Model(Trainer, Layer):
         """
         if isinstance(inputs, SymbolicTensor):
             return self.connect(inputs)
-        return self.run_batch(self._prepared(inputs), training)
+        x = np.asarray(inputs)
+        return self.run_batch(self._prepared(self.adjust_rank(x)), training)
+
+    def adjust_rank(self, x: np.ndarray) -> np.ndarray:
+        """Add or drop a last axis of size 1 if that is all that is missing, as Keras does
+        (keras/src/models/functional.py, `_adjust_input_rank`)."""
+        if not self.built:
+            return x
+        expected = self._start.shape
+        if x.ndim == len(expected) - 1 and expected[-1] == 1:
+            return x[..., None]
+        if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+            return x[..., 0]
+        return x
 
     def connect(self, tensor: SymbolicTensor) -> SymbolicTensor:
         """As a layer of another model: the end of the chain is the output.

@@ -57,6 +57,7 @@ class Sequential(Model):
         if self._start is not None:
             self._connect(layer)
         self._layers.append(layer)
+        self.structure_version += 1
         self._changed()
 
     def pop(self, rebuild: bool = True) -> Layer:
@@ -70,6 +71,7 @@ class Sequential(Model):
         layer = self._layers.pop()
         if self._taps:
             self._taps = [self._taps[-1].parent]  # type: ignore[list-item]
+        self.structure_version += 1
         self._changed()
         return layer
 
@@ -110,7 +112,6 @@ class Sequential(Model):
 
     def _changed(self) -> None:
         self.built = False
-        self.structure_version += 1
         if self._start is not None and self._layers:
             self._input, self._output = self._start, self._taps[-1]
             self._finish_build()

@@ -1,0 +1,231 @@
+"""The numba backend: the hot ops bound to kernels that write into the frame's buffers, the rest to NumPy pairs.
+
+It calls no BLAS: a matrix product over a part of a batch would give other bits than over the whole.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minicnn.engine import ops, reference_backend
+from minicnn.engine.binding import Arrays, Binding, BufferShapes, Frame
+from minicnn.geometry import Window, make_window
+from minicnn.kernels import average_pool2d, conv2d, conv_relu_pool, dense, elementwise, max_pool2d
+from minicnn.kernels import softmax_crossentropy as ce
+
+
+@cache
+def _no_bias(dtype: np.dtype) -> np.ndarray:
+    return np.empty(0, dtype)
+
+
+def _weights(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) or their accumulators; an empty array stands for no bias."""
+    return arrays[0], arrays[1] if len(arrays) > 1 else _no_bias(arrays[0].dtype)
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(…, C) as (rows, C)."""
+    return x.reshape(-1, x.shape[-1])
+
+
+# Convolution
+
+
+def _conv_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    conv2d.conv2d_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
+
+
+def _conv_relu_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    conv2d.conv_relu_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
+
+
+def _conv_backward(op: Any, frame: Frame) -> None:
+    _conv_gradients(op, frame, frame.dy)
+
+
+def _conv_relu_backward(op: Any, frame: Frame) -> None:
+    dz = frame.kept["dz"]
+    elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), dz.reshape(-1))
+    _conv_gradients(op, frame, dz)
+
+
+def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
+    if frame.dw:
+        conv2d.conv2d_backward_w(dz, frame.x, *_weights(frame.dw), op.window, op.groups)
+    if frame.dx_buffer is not None:
+        frame.dx = frame.dx_buffer
+        conv2d.conv2d_backward_x(dz, frame.derived["transposed"], frame.dx, op.window, op.groups)
+
+
+def _transposed_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+
+
+def _transpose(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
+    conv2d.pack_transposed(w[0], derived["transposed"], op.groups)
+
+
+# Convolution, ReLU and pooling in one
+
+
+def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    conv_relu_pool.conv_relu_pool_forward(
+        frame.x, *_weights(frame.w), frame.y, frame.kept["argmax"], op.window, op.pool
+    )
+
+
+def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
+    maxima = frame.dy, frame.y, frame.kept["argmax"]
+    if frame.dw:
+        conv_relu_pool.conv_relu_pool_backward_w(*maxima, frame.x, *_weights(frame.dw), op.window, op.pool)
+    if frame.dx_buffer is not None:
+        frame.dx = frame.dx_buffer
+        conv_relu_pool.conv_relu_pool_backward_x(*maxima, frame.derived["by_filter"], frame.dx, op.window, op.pool)
+
+
+def _by_filter_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"by_filter": (op.filters, *op.window.kernel_size, shape[-1])}
+
+
+def _pack_by_filter(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
+    conv_relu_pool.pack_by_filter(w[0], derived["by_filter"])
+
+
+# Dense
+
+
+def _dense_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    dense.dense_forward(_rows(frame.x), *_weights(frame.w), _rows(frame.y))
+
+
+def _dense_relu_forward(op: Any, frame: Frame) -> None:
+    _dense_forward(op, frame)
+    flat = frame.y.reshape(-1)
+    elementwise.relu_forward(flat, flat)
+
+
+def _dense_backward(op: Any, frame: Frame) -> None:
+    _dense_gradients(frame, frame.dy)
+
+
+def _dense_relu_backward(op: Any, frame: Frame) -> None:
+    dz = frame.kept["dz"]
+    elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), dz.reshape(-1))
+    _dense_gradients(frame, dz)
+
+
+def _dense_gradients(frame: Frame, dz: np.ndarray) -> None:
+    if frame.dw:
+        dw, db = _weights(frame.dw)
+        dense.dense_backward_w(_rows(dz), _rows(frame.x), dw, db, 0, len(dw))
+    if frame.dx_buffer is not None:
+        frame.dx = frame.dx_buffer
+        dense.dense_backward_x(_rows(dz), frame.w[0], _rows(frame.dx))
+
+
+def _dz_of(op: ops.Op, shape: ops.Shape) -> BufferShapes:
+    """dy behind the ReLU: zero where y isn't positive."""
+    return {"dz": (op.output_shape(shape), None)}
+
+
+# Pooling
+
+
+def _argmax_of(op: Any, shape: ops.Shape) -> BufferShapes:
+    pool: Window = op.pool if isinstance(op, ops.ConvReLUPool) else op.window
+    taps = pool.kernel_size[0] * pool.kernel_size[1]
+    return {"argmax": (op.output_shape(shape), "uint8" if taps <= 255 else "int32")}
+
+
+def _max_pool_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    max_pool2d.max_pool2d_forward(frame.x, frame.y, frame.kept["argmax"], op.window)
+
+
+def _max_pool_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    max_pool2d.max_pool2d_backward(frame.dy, frame.kept["argmax"], frame.dx, op.window)
+
+
+def _average_pool_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    average_pool2d.average_pool2d_forward(frame.x, frame.y, op.window)
+
+
+def _average_pool_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    average_pool2d.average_pool2d_backward(frame.dy, frame.dx, op.window)
+
+
+def _global_average_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    average_pool2d.average_pool2d_forward(frame.x, frame.y[:, None, None, :], _whole(frame.x.shape[1:3]))
+
+
+def _global_average_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    average_pool2d.average_pool2d_backward(frame.dy[:, None, None, :], frame.dx, _whole(frame.dx.shape[1:3]))
+
+
+@cache
+def _whole(image_size: tuple[int, int]) -> Window:
+    """One window over the whole image."""
+    return make_window(image_size, image_size, image_size)
+
+
+# The rest
+
+
+def _relu_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    elementwise.relu_forward(frame.x.reshape(-1), frame.y.reshape(-1))
+
+
+def _relu_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), frame.dx.reshape(-1))
+
+
+def _softmax_crossentropy_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    ce.softmax_crossentropy_forward(
+        _rows(frame.x), _rows(frame.target), _rows(frame.y), frame.losses.reshape(-1)
+    )
+
+
+def _softmax_crossentropy_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    ce.softmax_crossentropy_backward(
+        _rows(frame.y), _rows(frame.target), frame.loss_gradient.reshape(-1), _rows(frame.dx)
+    )
+
+
+_CONV = {"derived": _transposed_shape, "derive": _transpose}
+
+BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
+    ops.Conv2D: Binding(_conv_forward, _conv_backward, reads="x", **_CONV),
+    ops.ConvReLU: Binding(_conv_relu_forward, _conv_relu_backward, reads="xy", scratch=_dz_of, **_CONV),
+    ops.ConvReLUPool: Binding(
+        _conv_relu_pool_forward,
+        _conv_relu_pool_backward,
+        reads="xy",
+        kept=_argmax_of,
+        derived=_by_filter_shape,
+        derive=_pack_by_filter,
+    ),
+    ops.Dense: Binding(_dense_forward, _dense_backward, reads="x"),
+    ops.DenseReLU: Binding(_dense_relu_forward, _dense_relu_backward, reads="xy", scratch=_dz_of),
+    ops.MaxPool2D: Binding(_max_pool_forward, _max_pool_backward, reads="", kept=_argmax_of),
+    ops.AveragePool2D: Binding(_average_pool_forward, _average_pool_backward, reads=""),
+    ops.GlobalAveragePool2D: Binding(_global_average_forward, _global_average_backward, reads=""),
+    ops.ReLU: Binding(_relu_forward, _relu_backward, reads="y"),
+    ops.SoftmaxCrossEntropy: Binding(
+        _softmax_crossentropy_forward, _softmax_crossentropy_backward, reads="y"
+    ),
+}

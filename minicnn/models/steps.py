@@ -1,0 +1,162 @@
+"""One step of training or evaluation: targets in, executor run, optimizer applied, loss and metrics counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import metrics as metrics_module
+from minicnn.engine import ops
+from minicnn.engine.parallel import Batch as Result
+from minicnn.engine.parallel import Executor, for_slices
+from minicnn.engine.plan import INPUT
+from minicnn.models.data import ArrayData, Batch, Data
+from minicnn.models.wants import Wants
+
+if TYPE_CHECKING:
+    from minicnn.losses import Loss
+    from minicnn.models.model import Model
+
+
+class Steps:
+    """What `compile` chose, and how a batch is run with it."""
+
+    def __init__(
+        self, model: Model, optimizer: Any, loss: Loss | None, metrics: list[Any], weighted_metrics: list[Any]
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.structure_version = model.structure_version
+        self.loss_tracker = metrics_module.Mean(name="loss")
+        self._given = metrics, weighted_metrics
+        self._metrics: list[Any] | None = None
+        self._weighted: list[Any] = []
+        self._trainable = model.trainable_variables if model.built else None
+        self._op: ops.Loss | None = None
+
+    # Before the first step
+
+    def prepare(self, data: Data, *, training: bool) -> None:
+        """Build what isn't built, and check data, shapes and targets against each other; no weight changes.
+
+        Raises:
+            ValueError: no loss, a shape or a label that doesn't fit.
+        """
+        model, batch = self.model, data.peek()
+        if self.loss is None:
+            raise ValueError("`compile` was called without a loss; fit and evaluate need one.")
+        if not model._single_output:
+            raise ValueError(f"Only a model with one output can be trained. '{model.name}' has several.")
+        if batch.y is None:
+            raise ValueError("`y` must be given: the loss compares it with the predictions. Received y=None.")
+        x = model._build_for(batch.x)
+        output_shape = model.compute_output_shape(x.shape)[1:]
+        # Arrays in memory are checked whole; the batches of a stream as they come.
+        y = data.arrays[1] if isinstance(data, ArrayData) else batch.y
+        self.loss.check_targets(y, (len(y), *output_shape))
+        if self._metrics is None:
+            self._resolve_metrics(batch.y.shape, (len(batch.y), *output_shape))
+        if training:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """As they were when the model was compiled."""
+        if self._trainable is None:
+            self._trainable = self.model.trainable_variables
+        return self._trainable
+
+    def _resolve_metrics(self, y_shape: ops.Shape, output_shape: ops.Shape) -> None:
+        resolve = metrics_module.resolve
+        self._metrics, self._weighted = (
+            [resolve(given, y_shape, output_shape, self.loss) for given in group] for group in self._given
+        )
+
+    # Steps
+
+    def train(self, batch: Batch) -> None:
+        """Forward, backward, optimizer step; count the loss and the metrics."""
+        x = self._input(batch.x)
+        paths = tuple(v.path for v in self.trainable_variables)
+        wants = Wants(x.shape[1:], True, self._loss_op(), gradients=paths)
+        with self.model.executor(wants) as executor:
+            result, seed = self._run(executor, batch, x, backward=True)
+            self._apply(executor)
+        self._count(batch, result, seed)
+
+    def test(self, batch: Batch) -> None:
+        """Forward; count the loss and the metrics."""
+        x = self._input(batch.x)
+        with self.model.executor(Wants(x.shape[1:], False, self._loss_op())) as executor:
+            result, seed = self._run(executor, batch, x, backward=False)
+        self._count(batch, result, seed)
+
+    def gradients(
+        self, batch: Batch, weights: bool, values: tuple[str, ...]
+    ) -> tuple[float, dict[str, np.ndarray], np.ndarray | None, dict[str, np.ndarray]]:
+        """(loss, gradients by path, gradient of the input, gradients by layer), all owned."""
+        x = self._input(batch.x)
+        variables = self.model.trainable_variables if weights else []
+        paths = tuple(v.path for v in variables)
+        wants = Wants(x.shape[1:], False, self._loss_op(), paths, values)
+        with self.model.executor(wants) as executor:
+            result, seed = self._run(executor, batch, x, backward=True)
+            arrays = [g.copy() for g in executor.gradients] if weights else []
+        by_layer = dict(result.value_gradients)
+        return _total(result, seed), dict(zip(paths, arrays, strict=True)), by_layer.pop(INPUT, None), by_layer
+
+    def _input(self, x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self.model.adjust_rank(x), self.model.dtype)
+
+    def _loss_op(self) -> ops.Loss:
+        if self._op is None:
+            self._op = self.loss.lower("loss", self.model.last_op)
+        return self._op
+
+    def _run(self, executor: Executor, batch: Batch, x: np.ndarray, *, backward: bool) -> tuple[Result, np.ndarray]:
+        """Run a batch; the seed is the gradient of the reduced loss by each sample's loss."""
+        shape = (len(x), *executor.plan.output_shape)
+        target = self.loss.targets(batch.y, shape, self.model.dtype)
+        seed = self.loss.seed(shape[:-1], batch.sample_weight, self.model.dtype)
+        step = int(self.optimizer.iterations.array)
+        result = executor.run(
+            self.model.parameters(), x, target=target, seed=seed if backward else None, step=step
+        )
+        return result, seed
+
+    def _apply(self, executor: Executor) -> None:
+        """One optimizer step from the executor's gradient, slice by slice over the threads."""
+        self.optimizer.step(executor.gradient, self.model.backend, for_slices)
+
+    # Counting
+
+    def _count(self, batch: Batch, result: Result, seed: np.ndarray) -> None:
+        self.loss_tracker.update_state(_total(result, seed), sample_weight=len(batch.x))
+        for metric in self._metrics or ():
+            metric.update_state(batch.y, result.outputs)
+        for metric in self._weighted:
+            metric.update_state(batch.y, result.outputs, sample_weight=batch.sample_weight)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss first, then the metrics as they were given; before the first data only the loss."""
+        return [self.loss_tracker, *(self._metrics or ()), *self._weighted]
+
+    def reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def results(self) -> dict[str, float]:
+        """Name → value, the names in alphabetical order as Keras logs them."""
+        return dict(sorted((metric.name, float(metric.result())) for metric in self.metrics))
+
+    def in_order(self, logs: dict[str, float]) -> list[float]:
+        """The values with the loss first."""
+        return [logs[metric.name] for metric in self.metrics]
+
+
+def _total(result: Result, seed: np.ndarray) -> float:
+    """The reduced loss: ⟨losses, seed⟩, the seed being its gradient and it being linear in the losses."""
+    return float(np.sum(result.losses * seed, dtype=np.float64))

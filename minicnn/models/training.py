@@ -1,0 +1,368 @@
+"""compile, fit, evaluate, predict: what makes a chain of layers learn. Keras's meanings and arguments.
+
+Source of the meanings: keras/src/trainers/trainer.py and keras/src/backend/tensorflow/trainer.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import callbacks as callbacks_module
+from minicnn import losses, metrics, optimizers
+from minicnn import random as random_module
+from minicnn.engine.plan import INPUT
+from minicnn.layers.arguments import one_of, only_default, positive_integer
+from minicnn.models import data as data_module
+from minicnn.models.data import Batch, Data
+from minicnn.models.steps import Steps
+from minicnn.models.summary import summary
+
+
+class Gradients(NamedTuple):
+    """What `model.gradients` returns. Arrays are owned by the caller."""
+
+    loss: float
+    weights: dict[str, np.ndarray]
+    """By the variable's path; empty unless wanted."""
+    input: np.ndarray | None
+    layers: dict[str, np.ndarray]
+    """Gradient by the output of each wanted layer, by name."""
+
+
+class Trainer:
+    """The training half of a model. Expects the structure half (`Model`) beside it."""
+
+    def _init_training(self) -> None:
+        self.optimizer: Any = None
+        self.compiled = False
+        self.stop_training = False
+        self.history: Any = None
+        self.backend = "numba"
+        self.fuses = True
+        self.structure_version = 0
+        self._steps: Steps | None = None
+        self._forget_executors()
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        *,
+        backend: str = "numba",
+        fuse: bool = True,
+    ) -> None:
+        """Choose how the model learns. Which weights are trained is read off `layer.trainable` here.
+
+        `backend` is 'numba' or 'reference' (plain NumPy, to step through); `fuse=False` keeps every op by itself.
+        `run_eagerly`, `jit_compile` and `auto_scale_loss` are accepted and change nothing.
+
+        Raises:
+            ValueError: an unknown optimizer, loss, metric or backend; `loss_weights`, which isn't implemented.
+        """
+        only_default("compile", loss_weights=loss_weights)
+        chosen = one_of("backend", backend, ("numba", "reference"))
+        steps = Steps(
+            self,
+            optimizers.get(optimizer),
+            losses.get(loss) if loss is not None else None,
+            metrics_of(metrics, "metrics"),
+            metrics_of(weighted_metrics, "weighted_metrics"),
+        )
+        self.steps_per_execution = positive_integer("steps_per_execution", steps_per_execution)
+        self._steps, self.optimizer, self.loss = steps, steps.optimizer, loss
+        self.backend, self.fuses = chosen, bool(fuse)
+        self.compiled = True
+        self._forget_executors()
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Iterable[int] = 1,
+    ) -> Any:
+        """Train for `epochs` passes over the data and return the History. Arguments are Keras's.
+
+        x, y: arrays (N, …), a generator of (x, y[, sample_weight]) batches, or a `utils.PyDataset`.
+
+        Raises:
+            TypeError: complex, object or string arrays.
+            ValueError: whatever doesn't fit, checked before the first step; no weight has changed then.
+        """
+        steps = self._compiled_steps("fit")
+        epochs = positive_integer("epochs", epochs)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = data_module.split_validation(x, y, sample_weight, validation_split)
+        train = data_module.make_data(
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            seed=random_module.next_seed(),
+        )
+        steps.prepare(train, training=True)
+        validation = None
+        if validation_data is not None:
+            val_x, val_y, val_weight = data_module.unpack(validation_data)
+            validation = data_module.make_data(
+                val_x, val_y, val_weight, batch_size=validation_batch_size or batch_size, steps=validation_steps
+            )
+            steps.prepare(validation, training=False)
+        listeners = self._listeners(callbacks, verbose, epochs, train.num_batches, add_history=True)
+        self.stop_training = False
+        listeners.on_train_begin()
+        logs: dict[str, float] = {}
+        for epoch in range(initial_epoch, epochs):
+            logs = self._run_epoch(steps, train, epoch, listeners)
+            if validation is not None and _is_due(epoch, validation_freq):
+                steps.reset_metrics()
+                listeners.on_test_begin()
+                results = self._run_test(steps, validation, listeners)
+                listeners.on_test_end(results)
+                logs |= {f"val_{name}": value for name, value in results.items()}
+            listeners.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        listeners.on_train_end(logs)
+        return self.history
+
+    def _run_epoch(self, steps: Steps, data: Data, epoch: int, listeners: Any) -> dict[str, float]:
+        steps.reset_metrics()
+        listeners.on_epoch_begin(epoch)
+        logs: dict[str, float] = {}
+        for first, last, group in _groups(data.epoch(epoch), self.steps_per_execution):
+            listeners.on_train_batch_begin(first)
+            for batch in group:
+                steps.train(batch)
+            logs = steps.results()
+            listeners.on_train_batch_end(last, logs)
+            if self.stop_training:
+                break
+        return dict(logs)
+
+    def _run_test(self, steps: Steps, data: Data, listeners: Any) -> dict[str, float]:
+        for first, last, group in _groups(data.epoch(0), self.steps_per_execution):
+            listeners.on_test_batch_begin(first)
+            for batch in group:
+                steps.test(batch)
+            listeners.on_test_batch_end(last, steps.results())
+        return steps.results()
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss and the metrics over the data: a number, a list [loss, *metrics], or a dict.
+
+        Raises:
+            TypeError, ValueError: as `fit`.
+        """
+        compiled = self._compiled_steps("evaluate")
+        data = data_module.make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
+        compiled.prepare(data, training=False)
+        listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
+        self.stop_evaluating = False
+        listeners.on_test_begin()
+        compiled.reset_metrics()
+        logs = self._run_test(compiled, data, listeners)
+        listeners.on_test_end(logs)
+        return logs if return_dict else _unwrapped(compiled.in_order(logs))
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for all of x, batch by batch: an array (N, …), or a list of them for several outputs.
+
+        Raises:
+            TypeError, ValueError: data of the wrong kind or shape. NaN goes through.
+        """
+        data = data_module.make_data(x, batch_size=batch_size, steps=steps, finite=False)
+        self._build_for(data.peek().x)
+        listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
+        listeners.on_predict_begin()
+        parts = []
+        for index, batch in enumerate(data.epoch(0)):
+            listeners.on_predict_batch_begin(index)
+            outputs = self.predict_on_batch(batch.x)
+            parts.append(outputs if isinstance(outputs, list) else [outputs])
+            listeners.on_predict_batch_end(index, {"outputs": outputs})
+        listeners.on_predict_end()
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return whole[0] if self._single_output else whole
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        return self(x)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step on exactly this batch. Metrics go on counting until `reset_metrics`, as in Keras."""
+        steps = self._compiled_steps("train_on_batch")
+        data = data_module.make_data(x, y, sample_weight, batch_size=_length(x), class_weight=class_weight)
+        steps.prepare(data, training=True)
+        steps.train(data.peek())
+        logs = steps.results()
+        return logs if return_dict else _unwrapped(steps.in_order(logs))
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and the metrics on exactly this batch, without training."""
+        steps = self._compiled_steps("test_on_batch")
+        data = data_module.make_data(x, y, sample_weight, batch_size=_length(x))
+        steps.prepare(data, training=False)
+        steps.test(data.peek())
+        logs = steps.results()
+        return logs if return_dict else _unwrapped(steps.in_order(logs))
+
+    def gradients(
+        self, x: Any, y: Any, sample_weight: Any = None, *, wants: Sequence[str] = ("weights",)
+    ) -> Gradients:
+        """The loss on one batch and its gradients, without changing anything; Dropout is off.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+            wants: any of 'weights' (every trainable weight), 'input' (x), and names of layers (their outputs).
+
+        Raises:
+            ValueError: a name that no layer has; otherwise as `fit`.
+        """
+        steps = self._compiled_steps("gradients")
+        data = data_module.make_data(x, y, sample_weight, batch_size=_length(x))
+        steps.prepare(data, training=False)
+        wants = (wants,) if isinstance(wants, str) else tuple(wants)
+        named = tuple(name for name in wants if name not in ("weights", INPUT))
+        for name in named:
+            self.get_layer(name)
+        values = (*named, *((INPUT,) if INPUT in wants else ()))
+        return Gradients(*steps.gradients(data.peek(), "weights" in wants, values))
+
+    def reset_metrics(self) -> None:
+        """Start counting the loss and all metrics anew."""
+        if self._steps is not None:
+            self._steps.reset_metrics()
+
+    @property
+    def metrics(self) -> list[Any]:
+        return self._steps.metrics if self._steps is not None else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        return [metric.name for metric in self.metrics]
+
+    summary = summary
+
+    def _compiled_steps(self, method: str) -> Steps:
+        if self._steps is None:
+            raise ValueError(f"You must call `compile()` before calling `{method}()`.")
+        if self._steps.structure_version != self.structure_version:
+            raise ValueError(
+                f"The layers of model '{self.name}' have changed since `compile()`. Call `compile()` again before "
+                f"`{method}()`."
+            )
+        return self._steps
+
+    def _build_for(self, x: np.ndarray) -> np.ndarray:
+        """x with its rank adjusted, the model built for it."""
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+        x = self.adjust_rank(x)
+        self.check_input_shape((None, *x.shape[1:]))
+        return x
+
+    def _listeners(
+        self, callbacks: Any, verbose: int | str, epochs: int, steps: int | None, add_history: bool = False
+    ) -> Any:
+        if isinstance(callbacks, callbacks_module.CallbackList):
+            return callbacks
+        return callbacks_module.CallbackList(
+            callbacks,
+            add_history=add_history,
+            add_progbar=verbose != 0,
+            model=self,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+        )
+
+
+def metrics_of(given: Any, argument: str) -> list[Any]:
+    """A flat list of metrics, each still what the user gave: strings are resolved when the targets are known."""
+    if given is None:
+        return []
+    if isinstance(given, str | metrics.Metric) or callable(given):
+        given = [given]
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"`{argument}` must be a list of metrics. Received {argument}={given!r}.")
+    return list(given)
+
+
+def _groups(batches: Iterable[Batch], size: int) -> Iterable[tuple[int, int, list[Batch]]]:
+    """Batches in groups of `size`, each with its first and last index."""
+    group: list[Batch] = []
+    index = -1
+    for index, batch in enumerate(batches):
+        group.append(batch)
+        if len(group) == size:
+            yield index - size + 1, index, group
+            group = []
+    if group:
+        yield index - len(group) + 1, index, group
+
+
+def _is_due(epoch: int, frequency: int | Iterable[int]) -> bool:
+    """Whether validation runs after `epoch`, counted from 0."""
+    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+
+
+def _unwrapped(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _length(x: Any) -> int:
+    return max(1, len(x))
+
+
