@@ -1,0 +1,6 @@
+"""Models on disk: Keras's formats, read with limits, written whole or not at all."""
+
+from minicnn.saving.files import write_file
+from minicnn.saving.weights import load_weights, save_weights
+
+__all__ = ["load_weights", "save_weights", "write_file"]
