@@ -1,0 +1,12 @@
+"""Pictures: arrays in, matplotlib Axes out. Matplotlib is imported when the first picture is drawn.
+
+Nothing here touches pyplot or rcParams: figures work without a display and in any thread, and leave a user's own
+plots alone.
+"""
+
+from minicnn.viz.confusion import confusion_matrix
+from minicnn.viz.digits import misclassified
+from minicnn.viz.files import save
+from minicnn.viz.history import history_curves
+
+__all__ = ["confusion_matrix", "history_curves", "misclassified", "save"]
