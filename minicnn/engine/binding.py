@@ -7,7 +7,7 @@ reference. A pair that a user registers is bound the same way.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,19 @@ class Frame:
         return self.w[1] if len(self.w) > 1 else None
 
 
+class Deferred(NamedTuple):
+    """How the gradient of a large weight is computed once the whole batch has been walked.
+
+    A copy of it for each lane would cost more than it saves. Instead each chunk leaves `inputs`, rows of whole-batch
+    arrays, and then the threads own disjoint ranges of the weight's first axis and go through all samples in order.
+    """
+
+    inputs: Callable[[Frame], Arrays]
+    """What a chunk leaves, one row a sample: an array like x and one like y."""
+    add: Callable[[Op, Arrays, Arrays, int, int], None]
+    """add(op, inputs, dw, start, stop): add to rows [start, stop) of dw[0], and when start is 0 to the bias's."""
+
+
 def _nothing(op: Op, shape: Shape) -> dict[str, Any]:
     return {}
 
@@ -76,6 +89,8 @@ class Binding:
     derived: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
     """Arrays made from the weights alone (packed, transformed), remade when the weights change."""
     derive: Callable[[Op, Arrays, dict[str, np.ndarray]], None] | None = None
+    deferred: Deferred | None = None
+    """Used instead of adding to dw when the weight is large."""
 
 
 def pair(

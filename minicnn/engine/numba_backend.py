@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.engine import ops, reference_backend
-from minicnn.engine.binding import Arrays, Binding, BufferShapes, Frame
+from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
 from minicnn.geometry import Window, make_window
 from minicnn.kernels import average_pool2d, conv2d, conv_relu_pool, dense, elementwise, max_pool2d
 from minicnn.kernels import softmax_crossentropy as ce
@@ -129,6 +129,11 @@ def _dense_gradients(frame: Frame, dz: np.ndarray) -> None:
         dense.dense_backward_x(_rows(dz), frame.w[0], _rows(frame.dx))
 
 
+def _add_dense(op: Any, inputs: Arrays, dw: Arrays, start: int, stop: int) -> None:
+    x, dz = inputs
+    dense.dense_backward_w(_rows(dz), _rows(x), *_weights(dw), start, stop)
+
+
 def _dz_of(op: ops.Op, shape: ops.Shape) -> BufferShapes:
     """dy behind the ReLU: zero where y isn't positive."""
     return {"dz": (op.output_shape(shape), None)}
@@ -219,8 +224,19 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
         derived=_by_filter_shape,
         derive=_pack_by_filter,
     ),
-    ops.Dense: Binding(_dense_forward, _dense_backward, reads="x"),
-    ops.DenseReLU: Binding(_dense_relu_forward, _dense_relu_backward, reads="xy", scratch=_dz_of),
+    ops.Dense: Binding(
+        _dense_forward,
+        _dense_backward,
+        reads="x",
+        deferred=Deferred(lambda frame: (frame.x, frame.dy), _add_dense),
+    ),
+    ops.DenseReLU: Binding(
+        _dense_relu_forward,
+        _dense_relu_backward,
+        reads="xy",
+        scratch=_dz_of,
+        deferred=Deferred(lambda frame: (frame.x, frame.kept["dz"]), _add_dense),
+    ),
     ops.MaxPool2D: Binding(_max_pool_forward, _max_pool_backward, reads="", kept=_argmax_of),
     ops.AveragePool2D: Binding(_average_pool_forward, _average_pool_backward, reads=""),
     ops.GlobalAveragePool2D: Binding(_global_average_forward, _global_average_backward, reads=""),

@@ -24,6 +24,10 @@ class Op:
     def output_shape(self, shape: Shape) -> Shape:
         return shape
 
+    def parameter_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        """The shapes of `parameters` for inputs of `shape`."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conv2D(Op):
@@ -36,6 +40,10 @@ class Conv2D(Op):
     def output_shape(self, shape: Shape) -> Shape:
         return (*self.window.output_size, self.filters)
 
+    def parameter_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        kernel = (*self.window.kernel_size, shape[-1] // self.groups, self.filters)
+        return (kernel, (self.filters,))[: len(self.parameters)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Op):
@@ -45,6 +53,9 @@ class Dense(Op):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
+
+    def parameter_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        return ((shape[-1], self.units), (self.units,))[: len(self.parameters)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,30 +6,21 @@ this depends on the number of threads, so neither do the bits of the result. Wit
 and every thread takes the next one.
 """
 
-from __future__ import annotations
-
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from minicnn import config
 from minicnn.engine import run
-from minicnn.engine.binding import Arrays
+from minicnn.engine.binding import Arrays, binding_of
 from minicnn.engine.parameters import Variable, flat_views
-from minicnn.engine.plan import Plan
+from minicnn.engine.plan import INPUT, Plan
+from minicnn.engine.threads import SLICE, for_slices, run_tasks
 from minicnn.engine.workspace import Derived, Workspace
 
 LANES = 4
 """Gradient accumulators, and so the threads that can train at once."""
-
-LARGE_NBYTES = 1 << 20
-"""A larger parameter gets no copy of its gradient for each lane."""
-
-SLICE = 1 << 16
-"""Elements of a flat vector that one task of `for_slices` takes."""
 
 
 class Batch(NamedTuple):
@@ -51,20 +42,19 @@ class Executor:
     def __init__(self, plan: Plan, variables: Sequence[Variable] = ()) -> None:
         self.plan = plan
         self._workspaces: list[Workspace] = []
-        dtype = np.dtype(plan.dtype)
-        self._accumulators = [flat_views(variables, dtype) for _ in range(LANES if variables else 0)]
-        self._accumulator_steps = [_by_step(plan, views) for _, views in self._accumulators]
         self._derived = Derived(plan)
+        self._accumulators = [Accumulator(plan, variables) for _ in range(LANES)]
+        self._stores: dict[int, Arrays] = {}
 
     @property
     def gradient(self) -> np.ndarray:
         """Flat, laid out like `flat_views` of the variables; overwritten by the next run."""
-        return self._accumulators[0][0]
+        return self._accumulators[0].flat
 
     @property
     def gradients(self) -> list[np.ndarray]:
         """One view of `gradient` for each variable."""
-        return self._accumulators[0][1]
+        return self._accumulators[0].views
 
     def run(
         self,
@@ -80,45 +70,80 @@ class Executor:
         `seed` is the gradient of the losses (N, …), or of the outputs when the plan has no loss. `target` goes with a
         loss. `step` counts training steps, for random ops.
         """
-        job = _Job(self.plan, params, x, target, seed, step)
+        job = _Job(self.plan, params, x, target, seed if self.plan.runs_backward else None, step)
         chunks = [slice(first, first + self.plan.capacity) for first in range(0, len(x), self.plan.capacity)]
-        if seed is None or not self.plan.runs_backward:
-            lanes = min(config.num_threads(), len(chunks))
-            claim = iter(chunks)
-            work = [claim] * lanes  # one iterator: every lane takes the next chunk
+        if job.seed is None:
+            claim = iter(chunks)  # one iterator: every lane takes the next chunk
+            work = [claim] * min(config.num_threads(), len(chunks))
         else:
-            lanes = min(LANES, len(chunks))
-            work = [iter(chunks[lane::LANES]) for lane in range(lanes)]
-        while len(self._workspaces) < lanes:
-            self._workspaces.append(Workspace(self.plan, self._derived))
-        if job.runs_backward:
+            work = [iter(chunks[lane::LANES]) for lane in range(min(LANES, len(chunks)))]
             self._derived.update(job.weights)
+            job.stores = self._stores_for(len(x))
+        while len(self._workspaces) < len(work):
+            self._workspaces.append(Workspace(self.plan, self._derived))
 
         def run_lane(lane: int) -> None:
-            gradients: Sequence[Arrays] = ()
-            if job.runs_backward and self._accumulators:
-                self._accumulators[lane][0].fill(0)
-                gradients = self._accumulator_steps[lane]
-            elif job.runs_backward:
-                gradients = [()] * len(self.plan.steps)
+            gradients = None if job.seed is None else self._accumulators[lane].cleared()
             for chunk in work[lane]:
                 job.run_chunk(self._workspaces[lane], gradients, chunk)
 
-        run_tasks(lanes, run_lane)
-        if job.runs_backward and self._accumulators:
-            self._add_in_order(lanes)
+        run_tasks(len(work), run_lane)
+        if job.seed is not None:
+            self._add_in_order(len(work))
+            self._add_deferred(job.stores)
         return job.batch()
 
     def _add_in_order(self, lanes: int) -> None:
         """gradient = accumulator 0 + accumulator 1 + …, elementwise from left to right."""
-        total, others = self._accumulators[0][0], [flat for flat, _ in self._accumulators[1:lanes]]
+        for part in self._accumulators[0].parts if lanes > 1 else ():
+            total, *others = (accumulator.flat[part] for accumulator in self._accumulators[:lanes])
 
-        def add(part: slice) -> None:
-            for other in others:
-                total[part] += other[part]
+            def add(piece: slice, total: np.ndarray = total, others: list[np.ndarray] = others) -> None:
+                for other in others:
+                    total[piece] += other[piece]
 
-        if others:
             for_slices(len(total), add)
+
+    def _stores_for(self, n: int) -> dict[int, Arrays]:
+        """For each deferred step, arrays for what a batch of n samples leaves; kept for the next batch."""
+        for k, step in enumerate(self.plan.steps):
+            if step.is_deferred and (k not in self._stores or len(self._stores[k][0]) < n):
+                shapes = (step.input_shape, step.output_shape)
+                self._stores[k] = tuple(np.empty((n, *shape), self.plan.dtype) for shape in shapes)
+        return {k: tuple(array[:n] for array in arrays) for k, arrays in self._stores.items()}
+
+    def _add_deferred(self, stores: Mapping[int, Arrays]) -> None:
+        """The gradients of large weights, from what the chunks have left: rows of the weight over the threads."""
+        for k, inputs in stores.items():
+            op, dw = self.plan.steps[k].op, self._accumulators[0].deferred[k]
+            deferred, rows = binding_of(op, self.plan.backend).deferred, max(1, SLICE * len(dw[0]) // dw[0].size)
+            for bias in dw[1:]:
+                bias[...] = 0
+
+            def add(task: int) -> None:
+                start, stop = task * rows, min((task + 1) * rows, len(dw[0]))  # noqa: B023
+                dw[0][start:stop] = 0  # noqa: B023
+                deferred.add(op, inputs, dw, start, stop)  # noqa: B023
+
+            run_tasks(-(-len(dw[0]) // rows), add)
+
+
+class Accumulator:
+    """A flat vector of gradients with a view for each variable; those of large weights are left to the end."""
+
+    def __init__(self, plan: Plan, variables: Sequence[Variable]) -> None:
+        self.flat, self.views = flat_views(variables, np.dtype(plan.dtype))
+        by_path = dict(zip(plan.gradients, self.views, strict=True))
+        wanted = [tuple(by_path[path] for path in s.op.parameters) if s.wants_dw else () for s in plan.steps]
+        self.by_step = [() if s.is_deferred else views for s, views in zip(plan.steps, wanted, strict=True)]
+        self.deferred = {k: views for k, views in enumerate(wanted) if plan.steps[k].is_deferred}
+        self.parts = _between(self.flat, [view for views in self.deferred.values() for view in views])
+
+    def cleared(self) -> list[Arrays]:
+        """What the chunks add to, by step, set to zero."""
+        for part in self.parts:
+            self.flat[part] = 0
+        return self.by_step
 
 
 class _Job:
@@ -135,89 +160,40 @@ class _Job:
     ) -> None:
         self.plan, self.x, self.target, self.seed, self.step = plan, x, target, seed, step
         self.weights = [tuple(params[path] for path in s.op.parameters) for s in plan.steps]
+        self.stores: Mapping[int, Arrays] = {}
         self.outputs = np.empty((len(x), *plan.output_shape), plan.dtype)
         self.losses = np.empty((len(x), *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
-        shapes = {s.op.name: s.output_shape for s in plan.steps}
+        shapes = {s.op.name: s.output_shape for s in plan.steps} | {INPUT: plan.input_shape}
         self.values = {name: np.empty((len(x), *shapes[name]), plan.dtype) for name in plan.intermediates}
-        shapes[run.INPUT] = plan.input_shape
-        self.value_gradients = (
-            {name: np.empty((len(x), *shapes[name]), plan.dtype) for name in plan.value_gradients}
-            if self.runs_backward
-            else {}
-        )
+        wanted = plan.value_gradients if seed is not None else ()
+        self.value_gradients = {name: np.empty((len(x), *shapes[name]), plan.dtype) for name in wanted}
 
-    @property
-    def runs_backward(self) -> bool:
-        return self.seed is not None and self.plan.runs_backward
-
-    def run_chunk(self, ws: Workspace, gradients: Sequence[Arrays], chunk: slice) -> None:
+    def run_chunk(self, ws: Workspace, gradients: Sequence[Arrays] | None, chunk: slice) -> None:
         x = self.x[chunk]
         target = None if self.target is None else self.target[chunk]
         losses = None if self.losses is None else self.losses[chunk]
         self.outputs[chunk] = run.forward(ws, self.weights, x, target, losses, (self.step, chunk.start))
-        if self.seed is not None and self.plan.runs_backward:
-            run.backward(ws, gradients, self.seed[chunk])
         for name, array in self.values.items():
             array[chunk] = run.value(ws, name, len(x))
+        if self.seed is None or gradients is None:
+            return
+        run.backward(ws, gradients, self.seed[chunk])
         for name, array in self.value_gradients.items():
             array[chunk] = run.value_gradient(ws, name, len(x))
+        for k, arrays in self.stores.items():
+            left = ws.bindings[k].deferred.inputs(ws.frames(len(x))[k])
+            for array, rows in zip(arrays, left, strict=True):
+                array[chunk] = rows
 
     def batch(self) -> Batch:
         return Batch(self.outputs, self.losses, self.values, self.value_gradients)
 
 
-def _by_step(plan: Plan, views: Sequence[np.ndarray]) -> list[Arrays]:
-    """The accumulators of each step, an empty tuple where none are wanted."""
-    by_path = dict(zip(plan.gradients, views, strict=True))
-    return [tuple(by_path[path] for path in s.op.parameters) if s.wants_dw else () for s in plan.steps]
-
-
-def for_slices(size: int, function: Callable[[slice], None]) -> None:
-    """Call `function` on consecutive slices that cover range(size), over the threads. Slices never depend on them."""
-    run_tasks(-(-size // SLICE), lambda index: function(slice(index * SLICE, min(size, (index + 1) * SLICE))))
-
-
-def run_tasks(count: int, task: Callable[[int], None]) -> None:
-    """Call task(0), …, task(count − 1), each once, over up to `config.num_threads()` threads; this one is among them.
-
-    Returns when all are done. The first exception ends the claiming of further tasks and is raised here, after every
-    running task has ended.
-    """
-    threads = min(config.num_threads(), count)
-    claims = iter(range(count))
-    if threads <= 1:
-        for index in claims:
-            task(index)
-        return
-    failed = False
-
-    def work() -> None:
-        nonlocal failed
-        for index in claims:
-            if failed:
-                return
-            try:
-                task(index)
-            except BaseException:
-                failed = True
-                raise
-
-    helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
-    try:
-        work()
-    finally:
-        wait(helpers)
-    for helper in helpers:
-        helper.result()
-
-
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-def _pool(helpers: int) -> ThreadPoolExecutor:
-    """The process's pool of helper threads; a forked child makes its own."""
-    key = (os.getpid(), helpers)
-    if key not in _pools:
-        _pools.clear()
-        _pools[key] = ThreadPoolExecutor(helpers, thread_name_prefix="minicnn")
-    return _pools[key]
+def _between(flat: np.ndarray, views: Sequence[np.ndarray]) -> list[slice]:
+    """The parts of `flat` that lie before, between and after `views`, which are in order."""
+    parts, start = [], 0
+    for view in views:
+        first = (view.ctypes.data - flat.ctypes.data) // flat.itemsize
+        parts.append(slice(start, first))
+        start = first + view.size
+    return [part for part in [*parts, slice(start, len(flat))] if part.start < part.stop]

@@ -27,6 +27,9 @@ CHUNK_BYTES = 768 * 1024
 
 MAX_CAPACITY = 64
 
+LARGE_NBYTES = 1 << 20
+"""A weight above this has no copy of its gradient for each lane."""
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -59,6 +62,8 @@ class Step:
     wants_dw: bool
     kept: tuple[str, ...]
     """Names of the arrays that the op's binding keeps between forward and backward, and of its scratch arrays."""
+    is_deferred: bool
+    """dw is computed after the whole batch has been walked."""
 
     @property
     def runs_backward(self) -> bool:
@@ -138,7 +143,7 @@ def _make_plan(
     intermediates: frozenset[str],
 ) -> Plan:
     training, backend, dtype = mode
-    steps = _steps(chain, input_shape, backend, gradients, value_gradients)
+    steps = _steps(chain, input_shape, mode, gradients, value_gradients)
     buffers = _value_buffers(steps, backend, dtype, intermediates) + _gradient_buffers(
         steps, backend, dtype, value_gradients
     )
@@ -161,19 +166,30 @@ def _make_plan(
 
 
 def _steps(
-    chain: tuple[Op, ...], shape: Shape, backend: str, gradients: frozenset[str], value_gradients: frozenset[str]
+    chain: tuple[Op, ...],
+    shape: Shape,
+    mode: tuple[bool, str, str],
+    gradients: frozenset[str],
+    value_gradients: frozenset[str],
 ) -> tuple[Step, ...]:
     """An op computes dx only if something before it is wanted, and dw only if its own weights are."""
+    _, backend, dtype = mode
     steps, wants_dx = [], INPUT in value_gradients
     for op in chain:
-        output_shape = op.output_shape(shape)
-        wants_dw = not gradients.isdisjoint(op.parameters)
-        binding = binding_of(op, backend)
+        binding, wants_dw = binding_of(op, backend), not gradients.isdisjoint(op.parameters)
         scratch = binding.scratch(op, shape) if wants_dx or wants_dw else {}
-        steps.append(
-            Step(op, shape, output_shape, wants_dx, wants_dw, (*binding.kept(op, shape), *scratch))
+        largest = max((prod(size) for size in op.parameter_shapes(shape)), default=0) * np.dtype(dtype).itemsize
+        step = Step(
+            op=op,
+            input_shape=shape,
+            output_shape=op.output_shape(shape),
+            wants_dx=wants_dx,
+            wants_dw=wants_dw,
+            kept=(*binding.kept(op, shape), *scratch),
+            is_deferred=wants_dw and binding.deferred is not None and largest > LARGE_NBYTES,
         )
-        shape, wants_dx = output_shape, wants_dx or wants_dw or op.name in value_gradients
+        steps.append(step)
+        shape, wants_dx = step.output_shape, wants_dx or wants_dw or op.name in value_gradients
     return tuple(steps)
 
 
@@ -224,7 +240,7 @@ def _gradient_buffers(
     end = 2 * len(steps)
     buffers = []
     for k, step in enumerate(steps):
-        if not step.wants_dx or binding_of(step.op, backend).is_view and not isinstance(step.op, ops.Loss):
+        if not step.wants_dx or (binding_of(step.op, backend).is_view and not isinstance(step.op, ops.Loss)):
             continue
         reader = k - 1
         keep = steps[reader].op.name in value_gradients if reader >= 0 else True

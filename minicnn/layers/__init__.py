@@ -7,12 +7,12 @@ from minicnn.layers.dense import Dense
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.global_pooling2d import GlobalAveragePooling2D, GlobalMaxPooling2D
+from minicnn.layers.input_layer import Input, InputLayer
 from minicnn.layers.layer import Layer
 from minicnn.layers.max_pooling2d import MaxPooling2D
 from minicnn.layers.relu import ReLU
 from minicnn.layers.rescaling import Rescaling
 from minicnn.layers.softmax import Softmax
-from minicnn.layers.input_layer import Input, InputLayer
 from minicnn.layers.zero_padding2d import ZeroPadding2D
 
 __all__ = [

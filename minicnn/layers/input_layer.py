@@ -54,7 +54,7 @@ class InputLayer(Layer):
         }
 
 
-def Input(  # noqa: N802 — Keras's name
+def Input(
     shape: tuple[int | None, ...] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,

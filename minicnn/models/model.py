@@ -58,7 +58,7 @@ class Model(Trainer, Layer):
         self._finish_build()
 
     def _finish_build(self) -> None:
-        """Everything is known: check dtypes and names, give the weights their home."""
+        """Everything is known: check dtypes and names."""
         _check_unique_names(self._layers)
         dtypes = {layer.dtype for layer in self._layers} or {self.dtype}
         if len(dtypes) > 1:
@@ -68,7 +68,6 @@ class Model(Trainer, Layer):
                 + "."
             )
         self.dtype = dtypes.pop()
-        give_home(self.variables)
         self.built = True
         self._forget_executors()
 
@@ -198,8 +197,12 @@ class Model(Trainer, Layer):
         self._parameters: dict[str, np.ndarray] | None = None
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """The arrays of the variables by path. They are never rebound once the model is built."""
+        """The arrays of the variables by path. They are never rebound after this has been called.
+
+        Not sooner do the weights get their home: a model that grows layer by layer then still has one flat vector.
+        """
         if self._parameters is None:
+            give_home(self.variables)
             self._parameters = super().parameters()
         return self._parameters
 

@@ -9,8 +9,9 @@ import numpy as np
 from minicnn import metrics as metrics_module
 from minicnn.engine import ops
 from minicnn.engine.parallel import Batch as Result
-from minicnn.engine.parallel import Executor, for_slices
+from minicnn.engine.parallel import Executor
 from minicnn.engine.plan import INPUT
+from minicnn.engine.threads import for_slices
 from minicnn.models.data import ArrayData, Batch, Data
 from minicnn.models.wants import Wants
 
@@ -59,6 +60,7 @@ class Steps:
         if self._metrics is None:
             self._resolve_metrics(batch.y.shape, (len(batch.y), *output_shape))
         if training:
+            model.parameters()  # the optimizer's slots are laid out like the weights' home
             self.optimizer.build(self.trainable_variables)
 
     @property
