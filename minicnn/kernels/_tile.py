@@ -9,7 +9,7 @@ the other rows, on the position in the chunk or on the width of the tile.
 """
 
 from minicnn.kernels._jit import inner
-from minicnn.kernels._simd import VECTOR_NBYTES, add_rows, lanes, load_row, outer_fma, repeat_rows, zeros
+from minicnn.kernels._simd import VECTOR_NBYTES, add_rows, lanes, load_row, outer_fma, repeat_rows, rows_fma, zeros
 
 WIDEST = 4 if VECTOR_NBYTES == 64 else 2
 ROW_1, ROW_2, ROW_6, ROW_WIDEST = (0,), (0,) * 2, (0,) * 6, (0,) * WIDEST
@@ -63,33 +63,39 @@ def six_steps(first, last, stride, shift):  # type: ignore[no-untyped-def]
 
 
 @inner
-def add_sparse_sum(out, at, pairs, number, source, shift, columns):  # type: ignore[no-untyped-def]
-    """out[at:][:columns] += Σ_k values[k] · source[offsets[k] + shift:][:columns] over (values, offsets) = pairs.
+def add_sparse_sum(out, places, pairs, number, source, shifts, columns):  # type: ignore[no-untyped-def]
+    """out[places[m]:][:columns] += Σ_k values[k] · source[shifts[m] + offsets[k]:][:columns], (values, offsets) = pairs.
 
-    Six vectors at a time: as many sums as hide the latency of a multiply-add.
+    For every m of the two int64 arrays. 3 rows of 6 vectors at a time: 18 sums, and each number of the list is read
+    once for all of them.
     """
-    done = 0
-    while done < columns:
-        left = columns - done
-        if left > 5 * lanes(out):
-            count = min(left, 6 * lanes(out))
-            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_6)
-        elif left > lanes(out):
-            count = min(left, 2 * lanes(out))
-            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_2)
-        else:
-            count = left
-            _add_sparse_columns(out, at + done, pairs, number, source, shift + done, count, ROW_1)
-        done += count
+    last = places.size - 1
+    for m in range(0, places.size, 3):
+        rows = (places[m], places[min(m + 1, last)], places[min(m + 2, last)])
+        starts = (shifts[m], shifts[min(m + 1, last)], shifts[min(m + 2, last)])
+        done = 0
+        while done < columns:
+            left = columns - done
+            if left > 5 * lanes(out):
+                count = min(left, 6 * lanes(out))
+                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_6)
+            elif left > lanes(out):
+                count = min(left, 2 * lanes(out))
+                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_2)
+            else:
+                count = left
+                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_1)
+            done += count
 
 
 @inner
-def _add_sparse_columns(out, at, pairs, number, source, shift, count, width):  # type: ignore[no-untyped-def]
+def _add_sparse_columns(out, rows, pairs, number, source, starts, columns, width):  # type: ignore[no-untyped-def]
     values, offsets = pairs
-    tile = zeros(out, ROW_1, width)
+    done, count = columns
+    tile = zeros(out, rows, width)
     for k in range(number):
-        tile = outer_fma(tile, values, (k,), 0, load_row(tile, source, offsets[k] + shift, count))
-    add_rows(out, (at,), tile, count)
+        tile = rows_fma(tile, source, starts, offsets[k] + done, values[k], count)
+    add_rows(out, (rows[0] + done, rows[1] + done, rows[2] + done), tile, count)
 
 
 @inner

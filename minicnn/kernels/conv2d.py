@@ -14,6 +14,7 @@ from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import add_rows, lanes, load_row, outer_fma, relu, store_rows, zeros
 from minicnn.kernels._sliding import (
     PIXELS_PER_BLOCK,
+    aligned_zeros,
     images_per_block,
     pad_images,
     padded_shape,
@@ -46,7 +47,7 @@ def conv_relu_forward(
 def _forward(x, w, b, y, window, groups, is_relu):  # type: ignore[no-untyped-def]
     pixels, filters = y.shape[1] * y.shape[2], y.shape[3] // groups
     block = images_per_block(len(x), pixels)
-    padded = np.zeros(padded_shape(x, block, window), x.dtype)
+    padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
     taps, terms = runs(w, padded.shape, window, groups)
     for first in range(0, len(x), block):
@@ -151,7 +152,7 @@ def conv2d_backward_w(
     (out_h, out_w), all_filters, filters = window.output_size, dw.shape[3], dw.shape[3] // groups
     block = images_per_block(len(x), out_h * out_w)
     band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
-    padded = np.zeros(padded_shape(x, block, window), x.dtype)
+    padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
     rows = weight_rows(dw, padded.shape, window)
     for first in range(0, len(x), block):

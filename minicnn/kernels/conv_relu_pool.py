@@ -11,8 +11,8 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._simd import add_rows, fold_max, lanes, max_state, outer_fma, routed_row, store_max, zeros
-from minicnn.kernels._sliding import images_per_block, pad_images, padded_shape, pool_starts, runs, weight_rows
+from minicnn.kernels._simd import add_rows, fold_max, lanes, max_state, outer_fma, read, routed_row, store_max, write, zeros
+from minicnn.kernels._sliding import aligned_zeros, images_per_block, pad_images, padded_shape, pool_starts, runs, weight_rows
 from minicnn.kernels._tile import (
     ROW_1,
     ROW_2,
@@ -34,7 +34,7 @@ def conv_relu_pool_forward(
     """y (N, OH, OW, F) and argmax, overwritten, from x (N, H, W, C), w (P, Q, C, F) and b ((F,), or (0,) for none)."""
     pixels, filters = y.shape[1] * y.shape[2], y.shape[3]
     block = images_per_block(len(x), pixels)
-    padded = np.zeros(padded_shape(x, block, window), x.dtype)
+    padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pool_starts(block, padded.shape, window, pool)
     taps, terms = runs(w, padded.shape, window, 1)
     for first in range(0, len(x), block):
@@ -102,11 +102,11 @@ def conv_relu_pool_backward_x(
 ) -> None:
     """dx (N, H, W, C), overwritten, from dy, y and argmax (N, OH, OW, F) and `packed`, w after `pack_by_filter`."""
     filters, pixels, number_of_taps = y.shape[3], y.shape[1] * y.shape[2], pool.kernel_size[0] * pool.kernel_size[1]
-    padded = np.zeros(padded_shape(dx, 1, window), dx.dtype)
+    padded = aligned_zeros(padded_shape(dx, 1, window), dx.dtype)
     starts = pool_starts(1, padded.shape, window, pool)
     taps, terms = runs(packed[0].reshape(packed.shape[1], packed.shape[2], packed.shape[3], 1), padded.shape, window, 1)
-    values, offsets = np.empty((number_of_taps, filters), dx.dtype), np.empty((number_of_taps, filters), np.int64)
-    numbers = np.empty(number_of_taps, np.int64)
+    values, offsets = np.empty((number_of_taps, filters + 1), dx.dtype), np.empty((number_of_taps, filters + 1), np.int64)
+    numbers, rows, places = np.empty(number_of_taps, np.int64), taps[:, 1].copy(), taps[:, 0].copy()
     fill(dx.reshape(-1), 0)
     for n in range(len(dx)):
         shift, target = n * dx[0].size, dx
@@ -116,12 +116,10 @@ def conv_relu_pool_backward_x(
         for t in range(pixels):
             _sort_by_tap(dy, y, argmax, (n * pixels + t) * filters, packed[0].size, values, offsets, numbers)
             for m in range(number_of_taps):
-                if numbers[m] == 0:
-                    continue
-                for k in range(len(taps)):
-                    at = shift + starts[t, m] + taps[k, 0]
-                    pairs = (values[m], offsets[m])
-                    add_sparse_sum(target, at, pairs, numbers[m], packed, taps[k, 1], terms)
+                if numbers[m] > 0:
+                    for k in range(len(taps)):
+                        places[k] = shift + starts[t, m] + taps[k, 0]
+                    add_sparse_sum(target, places, (values[m], offsets[m]), numbers[m], packed, rows, terms)
         if len(padded) > 0:
             _crop_image(padded, window, dx, n)
 
@@ -144,14 +142,14 @@ def _crop_image(padded, window, dx, n):  # type: ignore[no-untyped-def]
 @inner
 def _sort_by_tap(dy, y, argmax, at, filter_size, values, offsets, numbers):  # type: ignore[no-untyped-def]
     """For each tap of the pool: the gradients that reach it, and where their filters start."""
-    flat_dy, flat_y, flat_argmax = dy.reshape(-1), y.reshape(-1), argmax.reshape(-1)
     fill(numbers, 0)
-    for f in range(values.shape[1]):
-        if flat_y[at + f] > 0:
-            m = np.int64(flat_argmax[at + f])
-            values[m, numbers[m]] = flat_dy[at + f]
-            offsets[m, numbers[m]] = f * filter_size
-            numbers[m] += 1
+    for f in range(y.shape[3]):
+        # Always written, but kept only where ReLU let it through: a branch would be mispredicted half the time.
+        m = np.int64(read(argmax, at + f))
+        k = read(numbers, m)
+        write(values, m * values.shape[1] + k, read(dy, at + f))
+        write(offsets, m * values.shape[1] + k, f * filter_size)
+        write(numbers, m, k + (read(y, at + f) > 0))
 
 
 @kernel
@@ -166,48 +164,68 @@ def conv_relu_pool_backward_w(
     pool: Window,
 ) -> None:
     """Add the gradients of w and b to dw (P, Q, C, F) and db ((F,), or (0,) for none), in the order of the images."""
-    padded = np.zeros(padded_shape(x, 1, window), x.dtype)
+    padded = aligned_zeros(padded_shape(x, 1, window), x.dtype)
     starts = pool_starts(1, padded.shape, window, pool)
     taps, terms = runs(dw, padded.shape, window, 1)
     rows = weight_rows(dw, padded.shape, window)
     is_sparse = 2 * terms > lanes(x)
-    dw_by_filter = np.zeros((dw.shape[3] if is_sparse else 0, rows.size), dw.dtype)
-    values, offsets = np.empty(len(starts), dw.dtype), np.empty(len(starts), np.int64)
+    dw_by_filter = aligned_zeros((dw.shape[3] if is_sparse else 0, rows.size), dw.dtype)
+    lists = np.empty((dw.shape[3], len(starts) + 1), dw.dtype), np.empty((dw.shape[3], len(starts) + 1), np.int64)
+    numbers = np.empty(dw.shape[3], np.int64)
+    places, shifts = taps[:, 0].copy(), taps[:, 0].copy()
     for n in range(len(x)):
         shift, source = n * x[0].size, x
         if len(padded) > 0:
             pad_images(x, n, 1, window, padded)
             shift, source = 0, padded
-        for f in range(dw.shape[3]):
-            number = _list_maxima(dy, y, argmax, (n, f), starts, values, offsets, db)
-            if is_sparse and number > 0:
-                for k in range(len(taps)):
-                    at = f * rows.size + taps[k, 1]
-                    add_sparse_sum(dw_by_filter, at, (values, offsets), number, source, shift + taps[k, 0], terms)
+        _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
+        _add_bias_gradient(lists, numbers, db)
         if not is_sparse:
             routes = (rows, starts, shift, pool.kernel_size[0] * pool.kernel_size[1])
             _add_routed(dy, y, argmax, source, dw, routes, n)
-    for f in range(len(dw_by_filter)):
-        for r in range(rows.size):
-            dw.reshape(-1)[r * dw.shape[3] + f] += dw_by_filter[f, r]
+            continue
+        for f in range(dw.shape[3]):
+            for k in range(len(taps)):
+                places[k], shifts[k] = f * rows.size + taps[k, 1], shift + taps[k, 0]
+            pairs = lists[0][f], lists[1][f]
+            add_sparse_sum(dw_by_filter, places, pairs, numbers[f], source, shifts, terms)
+    _add_transposed(dw_by_filter, dw)
 
 
 @inner
-def _list_maxima(dy, y, argmax, place, starts, values, offsets, db):  # type: ignore[no-untyped-def]
-    """List the gradients that reach filter f of image n and the offsets of their windows; add them to db."""
-    n, f = place
-    flat_dy, flat_y, flat_argmax, filters = dy.reshape(-1), y.reshape(-1), argmax.reshape(-1), y.shape[3]
-    number, total = 0, dy.dtype.type(0)
+def _sort_by_filter(dy, y, argmax, n, starts, lists, numbers):  # type: ignore[no-untyped-def]
+    """For each filter: the gradients of image n that reach it, and the offsets of their windows, row by row."""
+    values, offsets = lists
+    fill(numbers, 0)
     for t in range(len(starts)):
-        at = (n * len(starts) + t) * filters + f
-        if flat_y[at] > 0:
-            values[number] = flat_dy[at]
-            offsets[number] = starts[t, flat_argmax[at]]
-            total += flat_dy[at]
-            number += 1
-    if db.size > 0:
+        at = (n * len(starts) + t) * y.shape[3]
+        for f in range(y.shape[3]):
+            # Always written, but kept only where ReLU let it through: a branch would be mispredicted half the time.
+            k = read(numbers, f)
+            place = f * values.shape[1] + k
+            write(values, place, read(dy, at + f))
+            write(offsets, place, read(starts, t * starts.shape[1] + np.int64(read(argmax, at + f))))
+            write(numbers, f, k + (read(y, at + f) > 0))
+
+
+@inner
+def _add_bias_gradient(lists, numbers, db):  # type: ignore[no-untyped-def]
+    for f in range(db.size):
+        total = db.dtype.type(0)
+        for k in range(numbers[f]):
+            total += lists[0][f, k]
         db[f] += total
-    return number
+
+
+@inner
+def _add_transposed(dw_by_filter, dw):  # type: ignore[no-untyped-def]
+    """dw (P, Q, C, F) += dw_by_filter (F, P·Q·C), sixteen filters at a time so that the lines read stay in L1."""
+    filters, size = dw_by_filter.shape
+    for first in range(0, filters, 16):
+        for r in range(size):
+            for f in range(first, min(first + 16, filters)):
+                total = read(dw, r * filters + f) + read(dw_by_filter, f * size + r)
+                write(dw, r * filters + f, total)
 
 
 @inner
