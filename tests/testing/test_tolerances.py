@@ -1,4 +1,4 @@
-"""The bounds hold for honest float32 implementations of every algorithm, and are tight enough to be worth it."""
+"""The bounds hold for honest float32 implementations of every algorithm, and are tight enough to matter."""
 
 from __future__ import annotations
 
