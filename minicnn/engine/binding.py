@@ -157,8 +157,10 @@ def binding_of(op: Op, backend: str) -> Binding:
 
     The numba backend is imported here, when it is first asked for: importing Numba takes longer than the rest.
     """
-    if isinstance(op, ops.Custom | ops.CustomLoss):
+    if isinstance(op, ops.Custom):
         return CUSTOM[op.function]
+    if isinstance(op, ops.CustomLoss):
+        return CUSTOM_LOSSES[op.function]
     if backend == "numba":
         from minicnn.engine.numba_backend import BINDINGS
     else:
@@ -167,4 +169,5 @@ def binding_of(op: Op, backend: str) -> Binding:
 
 
 CUSTOM: dict[str, Binding] = {}
-"""Pairs registered by users."""
+CUSTOM_LOSSES: dict[str, Binding] = {}
+"""Pairs registered by users, as ops and as losses."""

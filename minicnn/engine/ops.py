@@ -125,7 +125,9 @@ class Reshape(Op):
 
     def output_shape(self, shape: Shape) -> Shape:
         if prod(shape) != prod(self.shape):
-            raise ValueError(f"Reshape '{self.name}' must keep the number of elements. Received {shape} → {self.shape}.")
+            raise ValueError(
+                f"Reshape '{self.name}' must keep the number of elements. Received {shape} → {self.shape}."
+            )
         return self.shape
 
 

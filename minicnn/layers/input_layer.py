@@ -26,9 +26,8 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        only_default(
-            "InputLayer", sparse=sparse or None, ragged=ragged or None, input_tensor=input_tensor, optional=optional or None
-        )
+        flags = {"sparse": sparse, "ragged": ragged, "optional": optional}
+        only_default("InputLayer", input_tensor=input_tensor, **{name: flag or None for name, flag in flags.items()})
         if (shape is None) == (batch_shape is None):
             raise ValueError(
                 f"Input takes either `shape` or `batch_shape`. Received shape={shape}, batch_shape={batch_shape}."

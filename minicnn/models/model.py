@@ -42,7 +42,7 @@ class Model(Trainer, Layer):
     ) -> None:
         super().__init__(name=name or unique_name("Functional"))
         self._init_training()
-        self._single_output = isinstance(outputs, SymbolicTensor)
+        self.has_single_output = isinstance(outputs, SymbolicTensor)
         taps = [outputs] if isinstance(outputs, SymbolicTensor) else list(outputs)
         starts = [inputs] if isinstance(inputs, SymbolicTensor) else list(inputs)
         self._connect_chain(starts, taps)
@@ -92,7 +92,7 @@ class Model(Trainer, Layer):
 
     @property
     def output_shape(self) -> BatchShape | list[BatchShape]:
-        return self._taps[0].shape if self._single_output else [tap.shape for tap in self._taps]
+        return self._taps[0].shape if self.has_single_output else [tap.shape for tap in self._taps]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by position in `layers`.
@@ -249,7 +249,7 @@ class Model(Trainer, Layer):
         wants = Wants(x.shape[1:], training, intermediates=names if len(names) > 1 else ())
         with self.executor(wants) as executor:
             batch = executor.run(self.parameters(), x, step=next(self._calls) if training else 0)
-        if self._single_output:
+        if self.has_single_output:
             return batch.outputs
         return [batch.outputs] if len(names) == 1 else [batch.values[name] for name in names]
 

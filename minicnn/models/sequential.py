@@ -24,7 +24,7 @@ class Sequential(Model):
     ) -> None:
         Layer.__init__(self, name=name or unique_name("Sequential"))
         self._init_training()
-        self._single_output = True
+        self.has_single_output = True
         self._start: SymbolicTensor | None = None
         self._layers: list[Layer] = []
         self._taps: list[SymbolicTensor] = []

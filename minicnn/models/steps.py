@@ -48,7 +48,7 @@ class Steps:
         model, batch = self.model, data.peek()
         if self.loss is None:
             raise ValueError("`compile` was called without a loss; fit and evaluate need one.")
-        if not model._single_output:
+        if not model.has_single_output:
             raise ValueError(f"Only a model with one output can be trained. '{model.name}' has several.")
         if batch.y is None:
             raise ValueError("`y` must be given: the loss compares it with the predictions. Received y=None.")

@@ -225,7 +225,7 @@ class Trainer:
             listeners.on_predict_batch_end(index, {"outputs": outputs})
         listeners.on_predict_end()
         whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return whole[0] if self._single_output else whole
+        return whole[0] if self.has_single_output else whole
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
