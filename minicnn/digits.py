@@ -18,6 +18,9 @@ MAX_PIXELS = 100_000_000
 """A larger picture is refused before it is decompressed."""
 MIN_CONTRAST = 16
 """Of 255. Below, a picture is one shade and its noise."""
+NOISE_SPREADS = 8
+"""How many median deviations of the border are still noise: 5.4 standard deviations if it is normal, which not one
+of a million pixels exceeds."""
 
 
 def read_digit(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "28 28"]:
@@ -37,7 +40,9 @@ def read_grey(path: str | os.PathLike[str]) -> Float[np.ndarray, "H W"]:
             with Image.open(file) as picture:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
-                    raise DataError(f"'{path}' must have at most {MAX_PIXELS} pixels. Received {width}×{height}.")
+                    raise DataError(
+                        f"'{path}' must have at most {MAX_PIXELS} pixels. Received {width}×{height}."
+                    )
                 picture = ImageOps.exif_transpose(picture)
                 if picture.mode.startswith(("I", "F")):  # 16 or 32 bits: by their own range
                     grey = np.asarray(picture, np.float64)
@@ -49,7 +54,12 @@ def read_grey(path: str | os.PathLike[str]) -> Float[np.ndarray, "H W"]:
                 return np.asarray(picture.convert("L"), np.float64)
         except DataError:
             raise
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, for bad files
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:  # Pillow's, for bad files
             raise DataError(f"'{path}' must be a picture that can be read. {error}") from error
 
 
@@ -61,7 +71,9 @@ def prepare(grey: Float[np.ndarray, "H W"], name: str) -> UInt8[np.ndarray, "28 
     """
     ink = ink_of(grey)
     if ink.max(initial=0) < MIN_CONTRAST:
-        raise DataError(f"{name} must show a digit. Received a blank picture of {grey.shape[1]}×{grey.shape[0]}.")
+        raise DataError(
+            f"{name} must show a digit. Received a blank picture of {grey.shape[1]}×{grey.shape[0]}."
+        )
     rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return centred(fitted(digit))
@@ -76,7 +88,7 @@ def ink_of(grey: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
     paper = np.median(border)
     ink = grey - paper if paper < (grey.max() + grey.min()) / 2 else paper - grey
-    noise = 3 * np.median(np.abs(border - paper)) + 1e-9
+    noise = NOISE_SPREADS * np.median(np.abs(border - paper)) + 1e-9
     contrast = ink.max(initial=0)
     if contrast < MIN_CONTRAST:
         return np.zeros_like(grey)
@@ -89,7 +101,10 @@ def fitted(digit: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "h w"]:
     height, width = digit.shape
     scale = BOX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    scaled = Image.fromarray(digit.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    filter = (
+        Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    )  # the mean of an area; or between pixels
+    scaled = Image.fromarray(digit.astype(np.float32)).resize(size, filter)
     pixels = np.asarray(scaled, np.float64)
     return pixels * (255 / pixels.max())  # thin strokes fade when they are averaged
 

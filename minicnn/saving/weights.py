@@ -49,7 +49,7 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
     with h5py.File(content, "w", libver="latest", userblock_size=USER_BLOCK_NBYTES) as file:
         for group_path, name, variables in groups(model):
             group = file.create_group(group_path)
-            group.attrs["name"] = np.array(name, h5py.string_dtype(length=max(1, len(name.encode()))))
+            group.attrs["name"] = name
             for k, variable in enumerate(variables):
                 write_array(group, str(k), variable.array)
     hdf5 = content.getvalue()[USER_BLOCK_NBYTES:]
