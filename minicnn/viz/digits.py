@@ -90,7 +90,6 @@ def _grid(count: int, caption_lines: int) -> list[Axes]:
 
 def _draw_image(ax: Axes, image: np.ndarray, caption: str, probability: float) -> None:
     largest = 255 if image.dtype == np.uint8 else 1
-    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     ax.imshow(image, cmap="gray_r", vmin=0, vmax=largest, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])

@@ -59,7 +59,7 @@ def test_text_can_be_read_on_its_cell():
 
 
 def test_class_names():
-    names = ["T-shirt/top", "$odd", "Bag", "never seen"]
+    names = ["T-shirt/top", r"$\odd$", "Bag", "never seen"]
     ax = confusion_matrix(Y_TRUE, Y_PRED, names)
     assert [t.get_text() for t in ax.get_xticklabels()] == names
     assert [t.get_text() for t in ax.get_yticklabels()] == names

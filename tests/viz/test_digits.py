@@ -78,8 +78,13 @@ def test_colour_images():
 
 
 def test_class_names():
-    axes = misclassified(IMAGES, Y_TRUE, Y_PRED, PROBABILITIES, class_names=["Coat", "Bag", "$"])
-    assert [ax.get_title() for ax in axes] == ["$\n→ Bag", "Coat\n→ Bag", "Bag\n→ $", "Bag\n→ Coat"]
+    axes = misclassified(IMAGES, Y_TRUE, Y_PRED, PROBABILITIES, class_names=["Coat", "Bag", r"$\odd$"])
+    assert [ax.get_title() for ax in axes] == [
+        "$\\odd$\n→ Bag",
+        "Coat\n→ Bag",
+        "Bag\n→ $\\odd$",
+        "Bag\n→ Coat",
+    ]
     axes[0].figure.savefig("/dev/null", format="png")
 
 
@@ -109,3 +114,5 @@ def test_labels_of_uint8_up_to_255_do_not_overflow():
     y_true, y_pred = np.array([255, 0], np.uint8), np.array([255, 255], np.uint8)
     axes = misclassified(IMAGES[:2], y_true, y_pred, np.full((2, 256), 1 / 256))
     assert captions(axes) == [("0 → 255", "0.4%")]
+    with pytest.raises(ValueError, match="K at least 256"):
+        misclassified(IMAGES[:2], y_true, y_pred, np.full((2, 255), 1 / 255))

@@ -5,6 +5,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
@@ -62,9 +63,16 @@ def test_threads_draw_the_same_as_one_after_the_other(tmp_path):
         assert list(pool.map(draw, range(12))) == alone * 4
 
 
-def test_many_threads_writing_one_path_leave_a_whole_picture(tmp_path):
+def test_many_threads_writing_one_path_leave_a_whole_picture(tmp_path, monkeypatch):
     figures = [picture("history") for _ in range(6)]
     save(picture("history"), tmp_path / "alone.png")
+    everybody, rename = threading.Barrier(len(figures)), os.replace
+
+    def rename_together(source, target):
+        everybody.wait(60)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", rename_together)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda figure: save(figure, tmp_path / "shared.png"), figures))
     assert (tmp_path / "shared.png").read_bytes() == (tmp_path / "alone.png").read_bytes()

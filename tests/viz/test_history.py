@@ -69,7 +69,7 @@ def test_losses_start_at_zero_and_accuracies_end_at_one():
             {"accuracy": [1, 0], "learning_rate": [1e-3, 1e-4], "loss": [2, 1]},
             ["loss", "accuracy", "learning rate"],
         ),
-        ({"$acc": [0.5], "loss": np.array([0.5], np.float32)}, ["loss", "$acc"]),
+        ({r"$\acc$": [0.5], "loss": np.array([0.5], np.float32)}, ["loss", r"$\acc$"]),
     ],
 )
 def test_other_quantities(history, titles):
