@@ -39,7 +39,7 @@ def max_pool2d_backward(
     """Return (dx,): each dy goes to the x that won its window; an x that won several windows gets their sum."""
     argmax, window = residuals
     image = np.zeros((len(dy), *window.image_size, dy.shape[-1]), dy.dtype)
-    dx_padded = pad(image, window, 0)
+    dx_padded = pad(image, window, 0.0)
     for index, (_, _, rows, columns) in enumerate(window.taps()):
         dx_padded[:, rows, columns] += np.where(argmax == index, dy, 0)
     return (unpad(dx_padded, window),)
