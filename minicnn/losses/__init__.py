@@ -1,0 +1,90 @@
+"""Losses, as functions of arrays and as objects that also reduce and train. Names and meanings are Keras's."""
+
+from typing import Any
+
+from minicnn.losses.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)
+from minicnn.losses.loss import Loss
+from minicnn.losses.regression import (
+    MeanAbsoluteError,
+    MeanSquaredError,
+    mean_absolute_error,
+    mean_squared_error,
+)
+from minicnn.registry import Registry
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "deserialize",
+    "get",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "resolve",
+    "serialize",
+    "sparse_categorical_crossentropy",
+]
+
+CLASS_OF = {
+    binary_crossentropy: BinaryCrossentropy,
+    categorical_crossentropy: CategoricalCrossentropy,
+    mean_absolute_error: MeanAbsoluteError,
+    mean_squared_error: MeanSquaredError,
+    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
+}
+"""What each function is as an object."""
+
+registry = Registry(
+    "loss",
+    "losses",
+    (*CLASS_OF, *CLASS_OF.values()),
+    {
+        "bce": binary_crossentropy,
+        "BCE": binary_crossentropy,
+        "mae": mean_absolute_error,
+        "MAE": mean_absolute_error,
+        "mse": mean_squared_error,
+        "MSE": mean_squared_error,
+    },
+)
+
+serialize = registry.serialize
+deserialize = registry.deserialize
+
+
+def get(identifier: Any) -> Any:
+    """A loss by name, configuration, class or itself; None for None. 'mse' is the function, as in Keras.
+
+    Raises:
+        ValueError: an unknown name, or something that can't be called.
+    """
+    return None if identifier is None else registry.get(identifier)
+
+
+def resolve(identifier: Any) -> Loss:
+    """What `compile` trains with: whatever `get` gives, a known function turned into its object.
+
+    Raises:
+        ValueError: something unknown, or a function without a derivative.
+    """
+    loss = get(identifier)
+    if isinstance(loss, Loss):
+        return loss
+    if loss in CLASS_OF:
+        return CLASS_OF[loss](name=identifier if isinstance(identifier, str) else loss.__name__)
+    known = ", ".join(sorted(function.__name__ for function in CLASS_OF))
+    raise ValueError(
+        f"A loss that trains a model needs a derivative: one of {known}, or a Loss. Received {loss!r}."
+    )
