@@ -116,7 +116,7 @@ def make_plan(
 ) -> Plan:
     """Lay out `chain` for chunks of at most `capacity` samples; by default as many as fit CHUNK_BYTES.
 
-    `gradients` are paths of variables, `value_gradients` and `intermediates` names of values (INPUT for the input).
+    `gradients` are paths of variables; an op that is differentiated by one of its weights is by all. `value_gradients` and `intermediates` names of values (INPUT for the input).
     Dropout is the identity unless `training`. The same arguments give the same plan object.
     """
     if not training:
@@ -157,7 +157,7 @@ def _make_plan(
         training=training,
         backend=backend,
         dtype=dtype,
-        gradients=tuple(path for op in chain for path in op.parameters if path in gradients),
+        gradients=tuple(path for step in steps if step.wants_dw for path in step.op.parameters),
         value_gradients=value_gradients,
         intermediates=intermediates,
         buffers=placed,

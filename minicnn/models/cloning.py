@@ -22,7 +22,7 @@ def clone_model(model: Model) -> Model:
         if not isinstance(layer, InputLayer):
             tensor = copies[layer.name] = _clone(layer)(tensor)
     outputs = [copies[tap.name] for tap in model.outputs]
-    return Model(copies[model.input.name], outputs[0] if model.hashas_single_output else outputs, name=model.name)
+    return Model(copies[model.input.name], outputs[0] if model.has_single_output else outputs, name=model.name)
 
 
 def _clone(layer: Layer) -> Layer:

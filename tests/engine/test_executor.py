@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from minicnn import config
-from minicnn.engine import parallel
+from minicnn.engine import parallel, threads
+from minicnn.engine import plan as plan_module
 from minicnn.engine.fusion import fuse
-from minicnn.engine.parallel import Executor, run_tasks
+from minicnn.engine.parallel import Executor
+from minicnn.engine.parameters import aligned_offsets
 from minicnn.engine.plan import INPUT, make_plan
+from minicnn.engine.threads import run_tasks
 from tests.engine.chains import Chain, batch_for, small_convnet
 
 BACKENDS = ("reference", "numba")
@@ -37,13 +40,20 @@ def train(chain: Chain, batch, *, capacity=None, fused=False, step=0, **wants):
     return result, executor.gradient.copy()
 
 
+def split(flat, variables):
+    """The views of a flat gradient, one for each variable."""
+    offsets, _ = aligned_offsets(variables)
+    return [flat[at : at + v.array.size].reshape(v.shape) for v, at in zip(variables, offsets, strict=True)]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("fused", [False, True])
 def test_gradients_are_the_slopes_of_the_loss(backend, fused):
     chain = small_convnet()
     batch = batch_for(chain, 5)
     wants = {"backend": backend, "fused": fused, "value_gradients": [INPUT]}
-    result, _ = train(chain, batch, **wants)
+    result, flat = train(chain, batch, **wants)
+    gradients = dict(zip(chain.paths, split(flat, chain.variables), strict=True))
     rng = np.random.default_rng(0)
     direction = rng.normal(size=batch["x"].shape)
     h = 1e-6
@@ -53,9 +63,8 @@ def test_gradients_are_the_slopes_of_the_loss(backend, fused):
     # A central difference is off by O(h²) plus rounding u/h ≈ 2e-10; kinks lie farther than h from these values.
     assert np.sum(result.value_gradients[INPUT] * direction) == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)
     for variable in chain.variables:
-        _, gradient = train(chain, batch, backend=backend, fused=fused, gradients=[variable.path])
         direction = rng.normal(size=variable.shape)
-        slope = np.sum(gradient[: variable.array.size].reshape(variable.shape) * direction)
+        slope = np.sum(gradients[variable.path] * direction)
         values = variable.numpy()
         variable.assign(values + h * direction)
         ahead = train(chain, batch, backend=backend, fused=fused)[0].losses.mean()
@@ -169,10 +178,28 @@ def test_run_tasks_runs_each_once_and_raises_the_error():
 
 
 def test_for_slices_covers_everything_once():
-    covered = np.zeros(3 * parallel.SLICE + 17, int)
+    covered = np.zeros(3 * threads.SLICE + 17, int)
 
     def mark(part):
         covered[part] += 1
 
-    parallel.for_slices(len(covered), mark)
+    threads.for_slices(len(covered), mark)
     assert (covered == 1).all()
+
+
+def test_a_large_weight_gets_the_same_gradient_as_a_small_one(monkeypatch):
+    """Its gradient is left to the end of the batch: other bits are allowed, another value isn't."""
+    chain = small_convnet()
+    batch = batch_for(chain, 11)
+    _, expected = train(chain, batch, capacity=3, fused=True)
+    monkeypatch.setattr(plan_module, "LARGE_NBYTES", 64)
+    monkeypatch.setattr(parallel, "SLICE", 16)
+    plan_module._make_plan.cache_clear()
+    results = []
+    for count in (1, 2, 3):
+        config.set_num_threads(count)
+        results.append(train(chain, batch, capacity=3, fused=True)[1])
+    plan_module._make_plan.cache_clear()
+    # Eleven samples are added in another order: 11·u of the sum of magnitudes, which is near the largest element.
+    np.testing.assert_allclose(results[0], expected, rtol=0, atol=11 * 1.1e-16 * 10 * np.abs(expected).max())
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
