@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import config
 from minicnn.engine import run
-from minicnn.engine.binding import Arrays, binding_of
+from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.parameters import Variable, flat_views
 from minicnn.engine.plan import INPUT, Plan
 from minicnn.engine.threads import SLICE, for_slices, run_tasks
@@ -177,13 +177,14 @@ class _Job:
             array[chunk] = run.value(ws, name, len(x))
         if self.seed is None or gradients is None:
             return
-        run.backward(ws, gradients, self.seed[chunk])
+
+        def leave(k: int, frame: Frame) -> None:
+            for array, rows in zip(self.stores[k], ws.bindings[k].deferred.inputs(frame), strict=True):
+                array[chunk] = rows
+
+        run.backward(ws, gradients, self.seed[chunk], leave)
         for name, array in self.value_gradients.items():
             array[chunk] = run.value_gradient(ws, name, len(x))
-        for k, arrays in self.stores.items():
-            left = ws.bindings[k].deferred.inputs(ws.frames(len(x))[k])
-            for array, rows in zip(arrays, left, strict=True):
-                array[chunk] = rows
 
     def batch(self) -> Batch:
         return Batch(self.outputs, self.losses, self.values, self.value_gradients)

@@ -3,11 +3,11 @@
 This is the only file that assumes that a step's input is the output of the step before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minicnn.engine.binding import Arrays
+from minicnn.engine.binding import Arrays, Frame
 from minicnn.engine.plan import INPUT
 from minicnn.engine.workspace import Workspace
 
@@ -35,11 +35,17 @@ def forward(
     return value
 
 
-def backward(ws: Workspace, gradients: Sequence[Arrays], dy: np.ndarray) -> None:
+def backward(
+    ws: Workspace,
+    gradients: Sequence[Arrays],
+    dy: np.ndarray,
+    leave: Callable[[int, Frame], None] = lambda index, frame: None,
+) -> None:
     """Walk the steps of the last forward run in reverse, adding to `gradients`, one tuple of accumulators a step.
 
     `dy` (n, …) is the gradient of the last value, or of the losses if the plan ends in a loss. Steps below the lowest
-    wanted gradient are not walked; an empty tuple means that the step's weights are not wanted.
+    wanted gradient are not walked; an empty tuple means that nothing is added for the step's weights. After a deferred
+    step `leave(index, frame)` is called, while what it read is still in the arena.
     """
     frames = ws.frames(len(dy))
     if ws.plan.has_loss:
@@ -50,6 +56,8 @@ def backward(ws: Workspace, gradients: Sequence[Arrays], dy: np.ndarray) -> None
             return
         frame.dy, frame.dw = dy, gradients[index]
         ws.bindings[index].backward(step.op, frame)
+        if step.is_deferred:
+            leave(index, frame)
         dy = frame.dx
 
 
