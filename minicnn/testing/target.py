@@ -16,7 +16,17 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "conv2d": ("strides", "padding", "dilation_rate", "groups"),
     "max_pooling2d": ("pool_size", "strides", "padding"),
     "average_pooling2d": ("pool_size", "strides", "padding"),
-    "crossentropy": ("kind", "from_logits", "sample_weight", "reduction"),
+    "crossentropy": ("from_logits", "sample_weight", "reduction"),
+    "optimizer": (
+        "learning_rate",
+        "momentum",
+        "nesterov",
+        "rho",
+        "epsilon",
+        "centered",
+        "beta_1",
+        "beta_2",
+    ),
 }
 """The keyword arguments of each op; an op that isn't here takes arrays only."""
 

@@ -48,7 +48,7 @@ def _ties(pick: str) -> Imitation:
     def imitate(t: Target, case: PoolCase, label: str) -> Array | None:
         if label != "dx":
             return None
-        dx = np.zeros(case.x.shape)
+        dx: Array = np.zeros(case.x.shape)
         for i, j, pixels in _windows(case):
             for n in range(dx.shape[0]):
                 for c in range(dx.shape[3]):
@@ -66,7 +66,7 @@ def _overwritten(t: Target, case: PoolCase, label: str) -> Array | None:
     if label != "dx" or not case.geometry.overlaps:
         return None
     where = oracles.max_pooling2d_argmax(case.x, **case.geometry.options())
-    dx = np.zeros(case.x.shape)
+    dx: Array = np.zeros(case.x.shape)
     for n, i, j, c in np.ndindex(*case.dy.shape):
         row, column = divmod(int(where[n, i, j, c]), dx.shape[2])
         dx[n, row, column, c] = case.dy[n, i, j, c]
