@@ -3,10 +3,11 @@
 from typing import Any
 
 from minicnn import activations, initializers
+from minicnn.checks import integer, only_default
 from minicnn.engine import ops
 from minicnn.errors import ShapeError
 from minicnn.geometry import Pair, Window, make_window
-from minicnn.layers.arguments import data_format_of, one_of, only_default, positive_integer, positive_pair
+from minicnn.layers.arguments import data_format_of, padding_of, positive_pair
 from minicnn.layers.channels import channels_of, lower_images
 from minicnn.layers.layer import Layer
 from minicnn.layers.symbolic import BatchShape
@@ -48,18 +49,18 @@ class Conv2D(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         only_default(
             "Conv2D",
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            kernel_regularizer=(kernel_regularizer, None),
+            bias_regularizer=(bias_regularizer, None),
+            kernel_constraint=(kernel_constraint, None),
+            bias_constraint=(bias_constraint, None),
         )
-        self.filters = positive_integer("filters", filters)
+        self.filters = integer("filters", filters, 1)
         self.kernel_size = positive_pair("kernel_size", kernel_size)
         self.strides = positive_pair("strides", strides)
-        self.padding = one_of("padding", padding, ("valid", "same"))
+        self.padding = padding_of(padding)
         self.data_format = data_format_of(data_format)
         self.dilation_rate = positive_pair("dilation_rate", dilation_rate)
-        self.groups = positive_integer("groups", groups)
+        self.groups = integer("groups", groups, 1)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)

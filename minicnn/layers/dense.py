@@ -3,9 +3,9 @@
 from typing import Any
 
 from minicnn import activations, initializers
+from minicnn.checks import integer, only_default
 from minicnn.engine import ops
 from minicnn.errors import ShapeError
-from minicnn.layers.arguments import only_default, positive_integer
 from minicnn.layers.layer import Layer
 from minicnn.layers.symbolic import BatchShape
 
@@ -40,15 +40,15 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         only_default(
             "Dense",
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            quantization_config=quantization_config,
+            kernel_regularizer=(kernel_regularizer, None),
+            bias_regularizer=(bias_regularizer, None),
+            kernel_constraint=(kernel_constraint, None),
+            bias_constraint=(bias_constraint, None),
+            lora_rank=(lora_rank, None),
+            lora_alpha=(lora_alpha, None),
+            quantization_config=(quantization_config, None),
         )
-        self.units = positive_integer("units", units)
+        self.units = integer("units", units, 1)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from minicnn import random
+from minicnn.checks import integer, number, only_default
 from minicnn.engine import ops
-from minicnn.layers.arguments import only_default, share
 from minicnn.layers.layer import Layer
 
 
@@ -19,12 +19,10 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        only_default("Dropout", noise_shape=noise_shape)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise ValueError(f"`seed` must be a non-negative integer. Received seed={seed!r}.")
-        self.rate = share("rate", rate)
-        self.seed = seed
-        self._drawn_seed = random.next_seed() if seed is None else seed
+        only_default("Dropout", noise_shape=(noise_shape, None))
+        self.rate = number("rate", rate, 0, 1)
+        self.seed = None if seed is None else integer("seed", seed, 0)
+        self._drawn_seed = random.next_seed() if self.seed is None else self.seed
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
         return (ops.Dropout(name=self.name, rate=self.rate, seed=self._drawn_seed),)

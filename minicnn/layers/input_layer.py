@@ -3,8 +3,8 @@
 from typing import Any
 
 from minicnn import config
+from minicnn.checks import only_default
 from minicnn.engine import ops
-from minicnn.layers.arguments import only_default
 from minicnn.layers.layer import Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor, shape_of
 
@@ -26,8 +26,13 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        flags = {"sparse": sparse, "ragged": ragged, "optional": optional}
-        only_default("InputLayer", input_tensor=input_tensor, **{name: flag or None for name, flag in flags.items()})
+        only_default(
+            "InputLayer",
+            sparse=(bool(sparse), False),
+            ragged=(bool(ragged), False),
+            input_tensor=(input_tensor, None),
+            optional=(optional, False),
+        )
         if (shape is None) == (batch_shape is None):
             raise ValueError(
                 f"Input takes either `shape` or `batch_shape`. Received shape={shape}, batch_shape={batch_shape}."

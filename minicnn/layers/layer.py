@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import config, initializers
+from minicnn.checks import only_default
 from minicnn.engine import ops, run
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, make_plan
 from minicnn.engine.workspace import Derived, Workspace
 from minicnn.errors import ShapeError
-from minicnn.layers.arguments import only_default
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.naming import unique_name
 
@@ -55,11 +55,9 @@ class Layer:
         **kwargs: Any,
     ) -> None:
         kind = type(self).__name__
-        only_default(kind, activity_regularizer=activity_regularizer)
+        only_default(kind, activity_regularizer=(activity_regularizer, None), autocast=(autocast, True))
         if not isinstance(trainable, bool):
             raise ValueError(f"`trainable` must be a boolean. Received trainable={trainable!r}.")
-        if autocast is not True:
-            raise ValueError(f"{kind} does not implement `autocast`; it must be True. Received autocast={autocast!r}.")
         if name is not None and (not isinstance(name, str) or "/" in name or not name):
             raise ValueError(f"`name` must be a non-empty string without '/'. Received name={name!r}.")
         dim = kwargs.pop("input_dim", None)

@@ -5,7 +5,7 @@ from typing import Any
 from minicnn.engine import ops
 from minicnn.errors import ShapeError
 from minicnn.geometry import make_window
-from minicnn.layers.arguments import data_format_of, one_of, positive_pair
+from minicnn.layers.arguments import data_format_of, padding_of, positive_pair
 from minicnn.layers.channels import lower_images
 from minicnn.layers.layer import Layer
 
@@ -34,7 +34,7 @@ class Pooling2D(Layer):
         super().__init__(name=name, **kwargs)
         self.pool_size = positive_pair("pool_size", pool_size)
         self.strides = self.pool_size if strides is None else positive_pair("strides", strides)
-        self.padding = one_of("padding", padding, ("valid", "same"))
+        self.padding = padding_of(padding)
         self.data_format = data_format_of(data_format)
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:

@@ -13,8 +13,8 @@ import numpy as np
 from minicnn import callbacks as callbacks_module
 from minicnn import losses, metrics, optimizers
 from minicnn import random as random_module
+from minicnn.checks import integer, one_of, only_default
 from minicnn.engine.plan import INPUT
-from minicnn.layers.arguments import one_of, only_default, positive_integer
 from minicnn.models import data as data_module
 from minicnn.models.data import Batch, Data
 from minicnn.models.steps import Steps
@@ -69,7 +69,7 @@ class Trainer:
         Raises:
             ValueError: an unknown optimizer, loss, metric or backend; `loss_weights`, which isn't implemented.
         """
-        only_default("compile", loss_weights=loss_weights)
+        only_default("compile", loss_weights=(loss_weights, None))
         chosen = one_of("backend", backend, ("numba", "reference"))
         steps = Steps(
             self,
@@ -78,7 +78,7 @@ class Trainer:
             metrics_of(metrics, "metrics"),
             metrics_of(weighted_metrics, "weighted_metrics"),
         )
-        self.steps_per_execution = positive_integer("steps_per_execution", steps_per_execution)
+        self.steps_per_execution = integer("steps_per_execution", steps_per_execution, 1)
         self._steps, self.optimizer, self.loss = steps, steps.optimizer, loss
         self.backend, self.fuses = chosen, bool(fuse)
         self.compiled = True
@@ -112,7 +112,7 @@ class Trainer:
             ValueError: whatever doesn't fit, checked before the first step; no weight has changed then.
         """
         steps = self._compiled_steps("fit")
-        epochs = positive_integer("epochs", epochs)
+        epochs = integer("epochs", epochs, 1)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = data_module.split_validation(x, y, sample_weight, validation_split)
         train = data_module.make_data(
