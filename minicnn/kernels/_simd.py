@@ -7,7 +7,8 @@ Each function is written twice: the Python body is the meaning, and what runs un
 lowering below it is what compiled kernels get. A tile of m rows of v vectors is row-major.
 
 `count` is how many numbers of a row of vectors are wanted; lanes past them are read as 0 and not written. It lies
-in the last vector of the row: (v − 1)·lanes < count ≤ v·lanes.
+in the last vector of the row: (v − 1)·lanes < count ≤ v·lanes. None means all: it saves the masks, and a load from
+where a masked store has just been must wait for it to reach the cache.
 """
 
 import llvmlite.binding as llvm
@@ -59,14 +60,20 @@ def write(x: np.ndarray, at: int, value: float) -> None:
     x.reshape(-1)[at] = value
 
 
+def shifted(offsets: tuple[int, ...], by: int) -> tuple[int, ...]:
+    """Every offset + by."""
+    return tuple(offset + by for offset in offsets)
+
+
 def zeros(x: np.ndarray, rows: tuple[int, ...], width: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """A tile of len(rows) rows of len(width) zero vectors (tuples, because their lengths are constants)."""
     return tuple(np.zeros(lanes(x), x.dtype) for _ in range(len(rows) * len(width)))
 
 
-def load_row(tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int) -> tuple[np.ndarray, ...]:
+def load_row(tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int | None) -> tuple[np.ndarray, ...]:
     """As many vectors as `tile` has, from x[at:]."""
     values = np.zeros(len(tile) * lanes(x), x.dtype)
+    count = values.size if count is None else count
     values[:count] = x.reshape(-1)[at : at + count]
     return tuple(np.split(values, len(tile)))
 
@@ -97,6 +104,25 @@ def rows_fma(
     return tuple(result)
 
 
+def load_rows(
+    tile: tuple[np.ndarray, ...], x: np.ndarray, offsets: tuple[int, ...], count: int
+) -> tuple[np.ndarray, ...]:
+    """A tile like `tile`, row m of which is x[offsets[m]:][:count]."""
+    width = len(tile) // len(offsets)
+    return tuple(vector for offset in offsets for vector in load_row(tile[:width], x, offset, count))
+
+
+def add_scaled_rows(
+    y: np.ndarray, offsets: tuple[int, ...], at: int, scalar: float, tile: tuple[np.ndarray, ...], count: int
+) -> None:
+    """y[offsets[m] + at:][:count] += scalar · row m of the tile, rounded once; the offsets must differ."""
+    flat, width = y.reshape(-1), len(tile) // len(offsets)
+    count = width * lanes(y) if count is None else count
+    for m, offset in enumerate(offsets):
+        row = np.concatenate(tile[m * width : (m + 1) * width])[:count]
+        flat[offset + at : offset + at + count] += scalar * row
+
+
 def relu(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """max(tile, 0); NaN stays NaN."""
     return tuple(np.maximum(vector, 0) for vector in tile)
@@ -105,6 +131,7 @@ def relu(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
 def store_rows(y: np.ndarray, offsets: tuple[int, ...], tile: tuple[np.ndarray, ...], count: int) -> None:
     """y[offsets[m]:][:count] = row m of the tile."""
     flat, width = y.reshape(-1), len(tile) // len(offsets)
+    count = width * lanes(y) if count is None else count
     for m, offset in enumerate(offsets):
         flat[offset : offset + count] = np.concatenate(tile[m * width : (m + 1) * width])[:count]
 
@@ -112,6 +139,7 @@ def store_rows(y: np.ndarray, offsets: tuple[int, ...], tile: tuple[np.ndarray, 
 def add_rows(y: np.ndarray, offsets: tuple[int, ...], tile: tuple[np.ndarray, ...], count: int) -> None:
     """y[offsets[m]:][:count] += row m of the tile; rows with the same offset must be equal, and are added once."""
     flat, width = y.reshape(-1), len(tile) // len(offsets)
+    count = width * lanes(y) if count is None else count
     for offset, m in {offset: m for m, offset in enumerate(offsets)}.items():
         flat[offset : offset + count] += np.concatenate(tile[m * width : (m + 1) * width])[:count]
 
@@ -143,13 +171,23 @@ def store_max(y: np.ndarray, argmax: np.ndarray, at: int, state: tuple[np.ndarra
     argmax.reshape(-1)[at : at + count] = np.concatenate(state[width:])[:count]
 
 
-def routed_row(
-    row: tuple[np.ndarray, ...], dy: np.ndarray, y: np.ndarray, argmax: np.ndarray, at: int, index: int, count: int
+def passed_row(
+    row: tuple[np.ndarray, ...], dy: np.ndarray, y: np.ndarray, at: int, count: int
 ) -> tuple[np.ndarray, ...]:
-    """dy[at:][:count] where y > 0 and argmax = index, else 0: what a pool and a ReLU let through to one tap."""
+    """dy[at:][:count] where y > 0, else 0: what a ReLU lets through."""
     part = slice(at, at + count)
-    passes = (y.reshape(-1)[part] > 0) & (argmax.reshape(-1)[part] == index)
-    return load_row(row, np.where(passes, dy.reshape(-1)[part], dy.dtype.type(0)), 0, count)
+    passed = np.where(y.reshape(-1)[part] > 0, dy.reshape(-1)[part], dy.dtype.type(0))
+    return load_row(row, passed, 0, count)
+
+
+def index_row(row: tuple[np.ndarray, ...], argmax: np.ndarray, at: int, count: int) -> tuple[np.ndarray, ...]:
+    """argmax[at:][:count] as numbers of the row's dtype."""
+    return load_row(row, argmax.reshape(-1)[at : at + count].astype(row[0].dtype), 0, count)
+
+
+def select_row(row: tuple[np.ndarray, ...], where: tuple[np.ndarray, ...], index: int) -> tuple[np.ndarray, ...]:
+    """The row where `where` equals index, else 0."""
+    return tuple(np.where(b == index, a, a.dtype.type(0)) for a, b in zip(row, where, strict=True))
 
 
 # --- the lowerings -----------------------------------------------------------------------------------------------
@@ -169,6 +207,17 @@ def _lower_lanes(context, builder, sig, args):  # type: ignore[no-untyped-def]
     return context.get_constant(types.intp, VectorType(sig.args[0].dtype).lanes)
 
 
+@type_callable(shifted)
+def _type_shifted(context):  # type: ignore[no-untyped-def]
+    return lambda offsets, by: offsets
+
+
+@lower_builtin(shifted, types.BaseTuple, types.Integer)
+def _lower_shifted(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    result = [builder.add(offset, args[1]) for offset in cgutils.unpack_tuple(builder, args[0])]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
 @type_callable(zeros)
 def _type_zeros(context):  # type: ignore[no-untyped-def]
     return lambda x, rows, width: _tile_type(x.dtype, len(rows) * len(width))
@@ -185,7 +234,9 @@ def _pointer(context, builder, array_type, array, offset):  # type: ignore[no-un
 
 
 def _mask(builder, vector, index, count):  # type: ignore[no-untyped-def]
-    """Lanes l of vector `index` of a row with index·lanes + l < count."""
+    """Lanes l of vector `index` of a row with index·lanes + l < count; None where count is Numba's None."""
+    if not isinstance(count.type, ir.IntType):
+        return None
     index_type = ir.IntType(32)
     mask_type = ir.VectorType(index_type, vector.count)
     left = builder.sub(builder.trunc(count, index_type), ir.Constant(index_type, index * vector.count))
@@ -258,16 +309,20 @@ def _type_load_row(context):  # type: ignore[no-untyped-def]
     return lambda tile, x, at, count: tile
 
 
-@lower_builtin(load_row, types.BaseTuple, types.Array, types.Integer, types.Integer)
+@lower_builtin(load_row, types.BaseTuple, types.Array, types.Integer, types.Any)
 def _lower_load_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
     vector = context.get_value_type(sig.return_type.dtype)
-    width = len(sig.return_type)
-    pointer = _pointer(context, builder, sig.args[1], args[1], args[2])
-    loaded = []
+    return context.make_tuple(builder, sig.return_type, _load_row(context, builder, vector, sig, args, 1))
+
+
+def _load_row(context, builder, vector, sig, args, which):  # type: ignore[no-untyped-def]
+    """The vectors of argument `which`, an array; the last two arguments are the offset and the count."""
+    pointer = _pointer(context, builder, sig.args[which], args[which], args[-2])
+    loaded, width = [], len(sig.return_type)
     for v in range(width):
-        mask = _mask(builder, vector, v, args[3]) if v == width - 1 else None
+        mask = _mask(builder, vector, v, args[-1]) if v == width - 1 else None
         loaded.append(_load_vector(builder, vector, _advance(builder, pointer, v * vector.count), mask))
-    return context.make_tuple(builder, sig.return_type, loaded)
+    return loaded
 
 
 @type_callable(repeat_rows)
@@ -327,7 +382,7 @@ def _type_rows_fma(context):  # type: ignore[no-untyped-def]
 
 
 @lower_builtin(
-    rows_fma, types.BaseTuple, types.Array, types.BaseTuple, types.Integer, types.Float, types.Integer
+    rows_fma, types.BaseTuple, types.Array, types.BaseTuple, types.Integer, types.Float, types.Any
 )
 def _lower_rows_fma(context, builder, sig, args):  # type: ignore[no-untyped-def]
     vector = context.get_value_type(sig.return_type.dtype)
@@ -421,43 +476,93 @@ def _lower_store_max(context, builder, sig, args):  # type: ignore[no-untyped-de
     return context.get_dummy_value()
 
 
-@type_callable(routed_row)
-def _type_routed_row(context):  # type: ignore[no-untyped-def]
-    return lambda row, dy, y, argmax, at, index, count: row
+@type_callable(passed_row)
+def _type_passed_row(context):  # type: ignore[no-untyped-def]
+    return lambda row, dy, y, at, count: row
+
+
+@lower_builtin(passed_row, types.BaseTuple, types.Array, types.Array, types.Integer, types.Integer)
+def _lower_passed_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    vector = context.get_value_type(sig.return_type.dtype)
+    dy, y = (_load_row(context, builder, vector, sig, args, k) for k in (1, 2))
+    zero = ir.Constant(vector, None)
+    result = [
+        builder.select(builder.fcmp_ordered(">", b, zero), a, zero) for a, b in zip(dy, y, strict=True)
+    ]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(index_row)
+def _type_index_row(context):  # type: ignore[no-untyped-def]
+    return lambda row, argmax, at, count: row
+
+
+@lower_builtin(index_row, types.BaseTuple, types.Array, types.Integer, types.Integer)
+def _lower_index_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    vector = context.get_value_type(sig.return_type.dtype)
+    integers = ir.VectorType(context.get_value_type(sig.args[1].dtype), vector.count)
+    loaded = _load_row(context, builder, integers, sig, args, 1)
+    return context.make_tuple(builder, sig.return_type, [builder.uitofp(value, vector) for value in loaded])
+
+
+@type_callable(select_row)
+def _type_select_row(context):  # type: ignore[no-untyped-def]
+    return lambda row, where, index: row
+
+
+@lower_builtin(select_row, types.BaseTuple, types.BaseTuple, types.Integer)
+def _lower_select_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    row, where = cgutils.unpack_tuple(builder, args[0]), cgutils.unpack_tuple(builder, args[1])
+    zero, index = ir.Constant(row[0].type, None), _splat_integer(builder, row[0].type, args[2])
+    result = [
+        builder.select(builder.fcmp_ordered("==", b, index), a, zero) for a, b in zip(row, where, strict=True)
+    ]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(load_rows)
+def _type_load_rows(context):  # type: ignore[no-untyped-def]
+    return lambda tile, x, offsets, count: tile
+
+
+@lower_builtin(load_rows, types.BaseTuple, types.Array, types.BaseTuple, types.Any)
+def _lower_load_rows(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    vector = context.get_value_type(sig.return_type.dtype)
+    places, masks = _row_places(context, builder, vector, len(sig.return_type), (sig.args[1], args[1], args[2], args[3]))
+    loaded = [_load_vector(builder, vector, *place) for place in zip(places, masks, strict=True)]
+    return context.make_tuple(builder, sig.return_type, loaded)
+
+
+@type_callable(add_scaled_rows)
+def _type_add_scaled_rows(context):  # type: ignore[no-untyped-def]
+    return lambda y, offsets, at, scalar, tile, count: types.none
 
 
 @lower_builtin(
-    routed_row,
-    types.BaseTuple,
-    types.Array,
-    types.Array,
-    types.Array,
-    types.Integer,
-    types.Integer,
-    types.Integer,
+    add_scaled_rows, types.Array, types.BaseTuple, types.Integer, types.Float, types.BaseTuple, types.Any
 )
-def _lower_routed_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
-    vector = context.get_value_type(sig.return_type.dtype)
-    integer = context.get_value_type(sig.args[3].dtype)
-    integers = ir.VectorType(integer, vector.count)
-    wanted = builder.trunc(args[5], integer) if integer.width < args[5].type.width else args[5]
-    first = builder.insert_element(ir.Constant(integers, ir.Undefined), wanted, ir.Constant(ir.IntType(32), 0))
-    wanted = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
-    dy, y, argmax = (_pointer(context, builder, sig.args[k], args[k], args[4]) for k in (1, 2, 3))
-    zero, width, result = ir.Constant(vector, None), len(sig.return_type), []
-    for v in range(width):
-        mask = _mask(builder, vector, v, args[6]) if v == width - 1 else None
-        passes = builder.and_(
-            builder.fcmp_ordered(
-                ">", _load_vector(builder, vector, _advance(builder, y, v * vector.count), mask), zero
-            ),
-            builder.icmp_unsigned(
-                "==", _load_vector(builder, integers, _advance(builder, argmax, v * vector.count), mask), wanted
-            ),
+def _lower_add_scaled_rows(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    tile = cgutils.unpack_tuple(builder, args[4])
+    vector = tile[0].type
+    offsets = [builder.add(offset, args[2]) for offset in cgutils.unpack_tuple(builder, args[1])]
+    offsets = context.make_tuple(builder, sig.args[1], offsets)
+    places, masks = _row_places(context, builder, vector, len(tile), (sig.args[0], args[0], offsets, args[5]))
+    scalar = _splat(builder, vector, args[3])
+    for value, place, mask in zip(tile, places, masks, strict=True):
+        _store_vector(
+            builder, vector, _fma(builder, scalar, value, _load_vector(builder, vector, place, mask)), place, mask
         )
-        value = _load_vector(builder, vector, _advance(builder, dy, v * vector.count), mask)
-        result.append(builder.select(passes, value, zero))
-    return context.make_tuple(builder, sig.return_type, result)
+    return context.get_dummy_value()
+
+
+def _row_places(context, builder, vector, size, rows):  # type: ignore[no-untyped-def]
+    """Pointer and mask of each vector of a tile of `size` vectors whose rows lie at offsets of an array."""
+    array_type, array, offsets, count = rows
+    offsets = cgutils.unpack_tuple(builder, offsets)
+    width = size // len(offsets)
+    pointers = [_pointer(context, builder, array_type, array, offset) for offset in offsets]
+    places = [_advance(builder, pointer, v * vector.count) for pointer in pointers for v in range(width)]
+    return places, ([None] * (width - 1) + [_mask(builder, vector, width - 1, count)]) * len(offsets)
 
 
 def _lower_row_writer(combine):  # type: ignore[no-untyped-def]
@@ -468,12 +573,8 @@ def _lower_row_writer(combine):  # type: ignore[no-untyped-def]
 
     def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
         vector = context.get_value_type(sig.args[2].dtype)
-        offsets, tile = cgutils.unpack_tuple(builder, args[1]), cgutils.unpack_tuple(builder, args[2])
-        width = len(tile) // len(offsets)
-        masks = [None] * (width - 1) + [_mask(builder, vector, width - 1, args[3])]
-        pointers = [_pointer(context, builder, sig.args[0], args[0], offset) for offset in offsets]
-        places = [_advance(builder, pointer, v * vector.count) for pointer in pointers for v in range(width)]
-        masks = masks * len(offsets)
+        tile = cgutils.unpack_tuple(builder, args[2])
+        places, masks = _row_places(context, builder, vector, len(tile), (sig.args[0], args[0], args[1], args[3]))
         if combine:
             old = [_load_vector(builder, vector, *place) for place in zip(places, masks, strict=True)]
             tile = [combine(builder, a, b) for a, b in zip(old, tile, strict=True)]
@@ -486,6 +587,6 @@ def _lower_row_writer(combine):  # type: ignore[no-untyped-def]
 
 for _function, _combine in ((store_rows, None), (add_rows, lambda builder, a, b: builder.fadd(a, b))):
     type_callable(_function)(lambda context: lambda y, offsets, tile, count: types.none)
-    lower_builtin(_function, types.Array, types.BaseTuple, types.BaseTuple, types.Integer)(
+    lower_builtin(_function, types.Array, types.BaseTuple, types.BaseTuple, types.Any)(
         _lower_row_writer(_combine)
     )

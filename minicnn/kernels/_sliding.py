@@ -64,25 +64,6 @@ def pixel_starts(images, source_shape, window):  # type: ignore[no-untyped-def]
 
 
 @inner
-def runs(w, source_shape, window, groups):  # type: ignore[no-untyped-def]
-    """(taps, terms): the sum of a pixel is one run of `terms` numbers for each tap, contiguous in x and in w's rows.
-
-    taps[:, 0] is the run's offset in x from the pixel's start, taps[:, 1] its first row in w seen as (P·Q·C, F).
-    Without dilation and groups a whole kernel row is one run of Q·C numbers.
-    """
-    kernel_h, kernel_w, channels, _ = w.shape
-    merged = window.dilation[1] == 1 and groups == 1
-    taps_w, terms = (1, kernel_w * channels) if merged else (kernel_w, channels)
-    taps = np.empty((kernel_h * taps_w, 2), np.int64)
-    for p in range(kernel_h):
-        for q in range(taps_w):
-            row, column = p * window.dilation[0], q * window.dilation[1]
-            taps[p * taps_w + q, 0] = (row * source_shape[2] + column) * source_shape[3]
-            taps[p * taps_w + q, 1] = (p * kernel_w + q) * channels
-    return taps, terms
-
-
-@inner
 def pool_starts(images, source_shape, window, pool):  # type: ignore[no-untyped-def]
     """starts[t, m]: the offset of the first tap of the output pixel that is tap m of pooled pixel t.
 
@@ -102,15 +83,18 @@ def pool_starts(images, source_shape, window, pool):  # type: ignore[no-untyped-
 
 
 @inner
-def weight_rows(dw, source_shape, window):  # type: ignore[no-untyped-def]
+def tap_offsets(w, source_shape, window):  # type: ignore[no-untyped-def]
     """Offset in x, from a pixel's start, of what each row (p, q, c) of w is multiplied by."""
-    kernel_h, kernel_w, channels, _ = dw.shape
-    rows = np.empty(kernel_h * kernel_w * channels, np.int64)
-    for r in range(rows.size):
-        p, q, c = r // (channels * kernel_w), r // channels % kernel_w, r % channels
-        tap = p * window.dilation[0] * source_shape[2] + q * window.dilation[1]
-        rows[r] = tap * source_shape[3] + c
-    return rows
+    kernel_h, kernel_w, channels, _ = w.shape
+    taps = np.empty(kernel_h * kernel_w * channels, np.int64)
+    k = 0
+    for p in range(kernel_h):
+        for q in range(kernel_w):
+            pixel = p * window.dilation[0] * source_shape[2] + q * window.dilation[1]
+            for c in range(channels):
+                taps[k] = pixel * source_shape[3] + c
+                k += 1
+    return taps
 
 
 @inner

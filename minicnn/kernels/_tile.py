@@ -9,10 +9,10 @@ the other rows, on the position in the chunk or on the width of the tile.
 """
 
 from minicnn.kernels._jit import inner
-from minicnn.kernels._simd import VECTOR_NBYTES, add_rows, lanes, load_row, outer_fma, repeat_rows, rows_fma, zeros
+from minicnn.kernels._simd import VECTOR_NBYTES, lanes, load_row, outer_fma, read, repeat_rows, zeros
 
 WIDEST = 4 if VECTOR_NBYTES == 64 else 2
-ROW_1, ROW_2, ROW_6, ROW_WIDEST = (0,), (0,) * 2, (0,) * 6, (0,) * WIDEST
+ROW_1, ROW_2, ROW_WIDEST = (0,), (0,) * 2, (0,) * WIDEST
 """Tuples whose only use is their length, which Numba then knows while compiling."""
 
 
@@ -24,6 +24,18 @@ def accumulate(tile, row, x, offsets, step, w, start, stride, terms, count):  # 
     """
     for k in range(terms):
         tile = outer_fma(tile, x, offsets, k * step, load_row(row, w, start + k * stride, count))
+    return tile
+
+
+@inner
+def accumulate_taps(tile, row, x, offsets, taps, w, columns):  # type: ignore[no-untyped-def]
+    """tile[m] + Σ_k x[offsets[m] + taps[k]] · w[k, f:][:count], in this order; (f, count) = columns.
+
+    w is seen as rows of w.shape[-1] filters, one for each of `taps`.
+    """
+    f, count = columns
+    for k in range(taps.size):
+        tile = outer_fma(tile, x, offsets, read(taps, k), load_row(row, w, k * w.shape[3] + f, count))
     return tile
 
 
@@ -60,42 +72,6 @@ def six_steps(first, last, stride, shift):  # type: ignore[no-untyped-def]
         min(first + 4, last) * stride + shift,
         min(first + 5, last) * stride + shift,
     )
-
-
-@inner
-def add_sparse_sum(out, places, pairs, number, source, shifts, columns):  # type: ignore[no-untyped-def]
-    """out[places[m]:][:columns] += Σ_k values[k] · source[shifts[m] + offsets[k]:][:columns], (values, offsets) = pairs.
-
-    For every m of the two int64 arrays. 3 rows of 6 vectors at a time: 18 sums, and each number of the list is read
-    once for all of them.
-    """
-    last = places.size - 1
-    for m in range(0, places.size, 3):
-        rows = (places[m], places[min(m + 1, last)], places[min(m + 2, last)])
-        starts = (shifts[m], shifts[min(m + 1, last)], shifts[min(m + 2, last)])
-        done = 0
-        while done < columns:
-            left = columns - done
-            if left > 5 * lanes(out):
-                count = min(left, 6 * lanes(out))
-                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_6)
-            elif left > lanes(out):
-                count = min(left, 2 * lanes(out))
-                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_2)
-            else:
-                count = left
-                _add_sparse_columns(out, rows, pairs, number, source, starts, (done, count), ROW_1)
-            done += count
-
-
-@inner
-def _add_sparse_columns(out, rows, pairs, number, source, starts, columns, width):  # type: ignore[no-untyped-def]
-    values, offsets = pairs
-    done, count = columns
-    tile = zeros(out, rows, width)
-    for k in range(number):
-        tile = rows_fma(tile, source, starts, offsets[k] + done, values[k], count)
-    add_rows(out, (rows[0] + done, rows[1] + done, rows[2] + done), tile, count)
 
 
 @inner

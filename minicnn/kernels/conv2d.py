@@ -20,10 +20,20 @@ from minicnn.kernels._sliding import (
     padded_shape,
     pixel_pairs,
     pixel_starts,
-    runs,
-    weight_rows,
+    tap_offsets,
 )
-from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate, six, six_steps, start_tile, width_for
+from minicnn.kernels._tile import (
+    ROW_1,
+    ROW_2,
+    ROW_WIDEST,
+    WIDEST,
+    accumulate,
+    accumulate_taps,
+    six,
+    six_steps,
+    start_tile,
+    width_for,
+)
 
 
 def conv2d_forward(
@@ -49,7 +59,7 @@ def _forward(x, w, b, y, window, groups, is_relu):  # type: ignore[no-untyped-de
     block = images_per_block(len(x), pixels)
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
-    taps, terms = runs(w, padded.shape, window, groups)
+    taps = tap_offsets(w, padded.shape, window)
     for first in range(0, len(x), block):
         number = min(block, len(x) - first)
         shift, source = first * x[0].size, x
@@ -57,7 +67,7 @@ def _forward(x, w, b, y, window, groups, is_relu):  # type: ignore[no-untyped-de
             pad_images(x, first, number, window, padded)
             shift, source = 0, padded
         for g in range(groups):
-            routes = (starts[: number * pixels], taps, terms, shift + g * w.shape[2], first * pixels)
+            routes = (starts[: number * pixels], taps, shift + g * w.shape[2], first * pixels)
             f, end = g * filters, (g + 1) * filters
             while f < end:
                 width = width_for(x, end - f)
@@ -74,17 +84,15 @@ def _forward(x, w, b, y, window, groups, is_relu):  # type: ignore[no-untyped-de
 @inner
 def _gather(x, w, b, y, routes, columns, is_relu, width):  # type: ignore[no-untyped-def]
     """Filters f … f + count − 1 of all pixels whose first tap is at starts + shift."""
-    starts, taps, terms, shift, first = routes
+    starts, taps, shift, first = routes
     f, count = columns
-    stride, row, last = w.shape[3], zeros(x, ROW_1, width), starts.size - 1
+    row, last, filters = zeros(x, ROW_1, width), starts.size - 1, w.shape[3]
     for t in range(0, starts.size, 6):
-        tile = start_tile(six(starts, t, last, 0), width, b, f, count)
-        for k in range(len(taps)):
-            offsets = six(starts, t, last, shift + taps[k, 0])
-            tile = accumulate(tile, row, x, offsets, 1, w, taps[k, 1] * stride + f, stride, terms, count)
+        offsets = six(starts, t, last, shift)
+        tile = accumulate_taps(start_tile(offsets, width, b, f, count), row, x, offsets, taps, w, columns)
         if is_relu:
             tile = relu(tile)
-        store_rows(y, six_steps(t, last, stride, first * stride + f), tile, count)
+        store_rows(y, six_steps(t, last, filters, first * filters + f), tile, count)
 
 
 @kernel
@@ -154,7 +162,7 @@ def conv2d_backward_w(
     band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
-    rows = weight_rows(dw, padded.shape, window)
+    taps = tap_offsets(dw, padded.shape, window)
     for first in range(0, len(x), block):
         number = min(block, len(x) - first)
         shift, source = first * x[0].size, x
@@ -167,7 +175,7 @@ def conv2d_backward_w(
             place = (first * out_h + top) * out_w * all_filters
             _add_bias_gradient(dy, place, pixels.size, db)
             for g in range(groups):
-                routes = (rows, pixels, shift + g * dw.shape[2], place)
+                routes = (taps, pixels, shift + g * dw.shape[2], place)
                 f, end = g * filters, (g + 1) * filters
                 while f < end:
                     width = width_for(x, end - f)
@@ -192,11 +200,11 @@ def _add_bias_gradient(dy, place, pixels, db):  # type: ignore[no-untyped-def]
 @inner
 def _correlate(x, dy, dw, routes, columns, width):  # type: ignore[no-untyped-def]
     """Filters f … f + count − 1 of all rows of dw: tile rows are weight rows, terms are pixels."""
-    rows, pixels, shift, place = routes
+    taps, pixels, shift, place = routes
     f, count = columns
-    stride, last, row = dw.shape[3], rows.size - 1, zeros(x, ROW_1, width)
-    for r in range(0, rows.size, 6):
-        offsets = six(rows, r, last, shift)
+    stride, last, row = dw.shape[3], taps.size - 1, zeros(x, ROW_1, width)
+    for r in range(0, taps.size, 6):
+        offsets = six(taps, r, last, shift)
         tile = zeros(x, offsets, width)
         for t in range(pixels.size):
             tile = outer_fma(tile, x, offsets, pixels[t], load_row(row, dy, place + t * stride + f, count))

@@ -1,0 +1,280 @@
+"""Backward of conv_relu_pool: only the maxima that ReLU let through are visited, a quarter at most of the dense work.
+
+For every filter the gradients that passed are listed with the offset of the window they go to. Then dw[f] is a sum
+over the list of patches of x, and dx gets w[f] added at each place of the list: vectors run along the input
+channels (with the kernel's columns, which lie beside them), so that w and dw have their filters first here.
+With few input channels such vectors would be nearly empty; then a tile of dw is summed with vectors of filters.
+"""
+
+import numpy as np
+
+from minicnn.geometry import Window
+from minicnn.kernels._jit import inner, kernel
+from minicnn.kernels._simd import (
+    VECTOR_NBYTES,
+    add_rows,
+    add_scaled_rows,
+    index_row,
+    lanes,
+    load_rows,
+    outer_fma,
+    passed_row,
+    read,
+    rows_fma,
+    select_row,
+    shifted,
+    write,
+    zeros,
+)
+from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
+from minicnn.kernels._tile import ROW_1, ROW_2
+
+ROWS_1, ROWS_3, ROW_6 = (0,), (0,) * 3, (0,) * 6
+"""3 kernel rows × 6 vectors = 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
+
+
+@kernel
+def pack_by_filter(w: np.ndarray, packed: np.ndarray) -> None:
+    """packed (F, P, Q, C), overwritten: w (P, Q, C, F) with the filters first."""
+    kernel_h, kernel_w, channels, filters = w.shape
+    size = kernel_h * kernel_w * channels
+    for first in range(0, filters, 16):
+        for r in range(size):
+            for f in range(first, min(first + 16, filters)):
+                write(packed, f * size + r, read(w, r * filters + f))
+
+
+@kernel
+def conv_relu_pool_backward_x(
+    dy: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    packed: np.ndarray,
+    dx: np.ndarray,
+    window: Window,
+    pool: Window,
+) -> None:
+    """dx (N, H, W, C), overwritten, from dy, y and argmax (N, OH, OW, F) and `packed`, w after `pack_by_filter`."""
+    filters, size = len(packed), packed[0].size
+    padded = aligned_zeros(padded_shape(dx, 1, window), dx.dtype)
+    starts = pool_starts(1, padded.shape, window, pool)
+    segments, terms = _segments(packed, padded.shape, window)
+    lists = np.empty((filters, len(starts) + 1), dx.dtype), np.empty((filters, len(starts) + 1), np.int64)
+    numbers = np.empty(filters, np.int64)
+    _fill(dx.reshape(-1), 0)
+    for n in range(len(dx)):
+        shift, target = n * dx[0].size, dx
+        if len(padded) > 0:
+            _fill(padded.reshape(-1), 0)
+            shift, target = 0, padded
+        _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
+        for f in range(filters):
+            pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
+            _over_segments(target, packed, pairs, segments, (shift, f * size), terms, False)
+        if len(padded) > 0:
+            _crop_image(padded, window, dx, n)
+
+
+@kernel
+def conv_relu_pool_backward_w(
+    dy: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    x: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray,
+    window: Window,
+    pool: Window,
+) -> None:
+    """Add the gradients of w and b to dw (P, Q, C, F) and db ((F,), or (0,) for none), in the order of the images."""
+    filters, size = dw.shape[3], dw[..., 0].size
+    padded = aligned_zeros(padded_shape(x, 1, window), x.dtype)
+    starts = pool_starts(1, padded.shape, window, pool)
+    taps = tap_offsets(dw, padded.shape, window)
+    dw_by_filter = aligned_zeros((filters, dw.shape[0], dw.shape[1], dw.shape[2]), dw.dtype)
+    segments, terms = _segments(dw_by_filter, padded.shape, window)
+    lists = np.empty((filters, len(starts) + 1), dw.dtype), np.empty((filters, len(starts) + 1), np.int64)
+    numbers = np.empty(filters, np.int64)
+    is_sparse = 2 * terms > lanes(x)
+    for n in range(len(x)):
+        shift, source = n * x[0].size, x
+        if len(padded) > 0:
+            pad_images(x, n, 1, window, padded)
+            shift, source = 0, padded
+        _add_bias_gradient(dy, y, n, db)
+        if not is_sparse:
+            _add_routed(dy, y, argmax, source, dw, (taps, starts, shift, n), pool)
+            continue
+        _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
+        for f in range(filters):
+            pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
+            _over_segments(source, dw_by_filter, pairs, segments, (shift, f * size), terms, True)
+    if is_sparse:
+        _add_transposed(dw_by_filter, dw)
+
+
+@inner
+def _segments(packed, source_shape, window):  # type: ignore[no-untyped-def]
+    """The contiguous runs of a filter: segments[0] are offsets in the image, segments[1] in the filter; and their length.
+
+    Without dilation a whole kernel row is one run of Q·C numbers.
+    """
+    _, kernel_h, kernel_w, channels = packed.shape
+    number, terms = (1, kernel_w * channels) if window.dilation[1] == 1 else (kernel_w, channels)
+    segments = np.empty((2, kernel_h * number), np.int64)
+    for k in range(kernel_h * number):
+        pixel = k // number * window.dilation[0] * source_shape[2] + k % number * window.dilation[1]
+        segments[0, k], segments[1, k] = pixel * source_shape[3], k * terms
+    return segments, terms
+
+
+@inner
+def _sort_by_filter(dy, y, argmax, n, starts, lists, numbers):  # type: ignore[no-untyped-def]
+    """For each filter: the gradients of image n that reach it, and the offsets of their windows, row by row."""
+    values, offsets = lists
+    _fill(numbers, 0)
+    for t in range(len(starts)):
+        at = (n * len(starts) + t) * y.shape[3]
+        for f in range(y.shape[3]):
+            # Always written, but kept only where ReLU let it through: a branch would be mispredicted half the time.
+            k = read(numbers, f)
+            place = f * values.shape[1] + k
+            write(values, place, read(dy, at + f))
+            write(offsets, place, read(starts, t * starts.shape[1] + np.int64(read(argmax, at + f))))
+            write(numbers, f, k + (read(y, at + f) > 0))
+
+
+@inner
+def _over_segments(image, filters, pairs, segments, shifts, terms, is_sum):  # type: ignore[no-untyped-def]
+    """One filter: sum the image's patches into it (is_sum), or scatter it over them. Three segments at a time."""
+    k, number = 0, segments.shape[1]
+    while k < number:
+        here, there = segments[0, k] + shifts[0], segments[1, k] + shifts[1]
+        if number - k >= 3:
+            places = (here, segments[0, k + 1] + shifts[0], segments[0, k + 2] + shifts[0])
+            rows = (there, there + terms, there + 2 * terms)
+            _over_columns(image, filters, pairs, places, rows, terms, is_sum)
+            k += 3
+        else:
+            _over_columns(image, filters, pairs, (here,), (there,), terms, is_sum)
+            k += 1
+
+
+@inner
+def _over_columns(image, filters, pairs, places, rows, terms, is_sum):  # type: ignore[no-untyped-def]
+    done = 0
+    while done < terms:
+        left = terms - done
+        if left >= 6 * lanes(image):
+            tile = zeros(image, places, ROW_6)
+            _sum_or_scatter(image, filters, pairs, places, rows, (done, None), is_sum, tile)
+            done += 6 * lanes(image)
+        else:
+            tile = zeros(image, places, ROW_1)
+            _sum_or_scatter(image, filters, pairs, places, rows, (done, min(left, lanes(image))), is_sum, tile)
+            done += lanes(image)
+
+
+@inner
+def _sum_or_scatter(image, filters, pairs, places, rows, columns, is_sum, tile):  # type: ignore[no-untyped-def]
+    values, offsets = pairs
+    done, count = columns
+    rows = shifted(rows, done)
+    if is_sum:
+        for k in range(values.size):
+            tile = rows_fma(tile, image, places, offsets[k] + done, values[k], count)
+        add_rows(filters, rows, tile, count)
+    else:
+        tile = load_rows(tile, filters, rows, count)
+        for k in range(values.size):
+            add_scaled_rows(image, places, offsets[k] + done, values[k], tile, count)
+
+
+@inner
+def _add_bias_gradient(dy, y, n, db):  # type: ignore[no-untyped-def]
+    for i in range(y.shape[1]):
+        for j in range(y.shape[2]):
+            gradient, output = dy[n, i, j], y[n, i, j]
+            for f in range(db.size):
+                value = gradient[f]  # read in any case, so that the loop has no branch
+                db[f] += value if output[f] > 0 else db.dtype.type(0)
+
+
+@inner
+def _add_transposed(dw_by_filter, dw):  # type: ignore[no-untyped-def]
+    """dw (P, Q, C, F) += dw_by_filter (F, P, Q, C), sixteen filters at a time so that the lines read stay in L1."""
+    filters = len(dw_by_filter)
+    size = dw_by_filter.size // filters
+    for first in range(0, filters, 16):
+        for r in range(size):
+            for f in range(first, min(first + 16, filters)):
+                total = read(dw, r * filters + f) + read(dw_by_filter, f * size + r)
+                write(dw, r * filters + f, total)
+
+
+@inner
+def _fill(x, value):  # type: ignore[no-untyped-def]
+    for k in range(x.size):
+        x[k] = value
+
+
+@inner
+def _crop_image(padded, window, dx, n):  # type: ignore[no-untyped-def]
+    top, left = window.pads_before
+    for h in range(dx.shape[1]):
+        for v in range(dx.shape[2]):
+            for c in range(dx.shape[3]):
+                dx[n, h, v, c] = padded[0, top + h, left + v, c]
+
+
+@inner
+def _add_routed(dy, y, argmax, x, dw, routes, pool):  # type: ignore[no-untyped-def]
+    """One image with few channels: for each tap of the pool, tiles of weight rows times the filters routed to it."""
+    f, filters = 0, dw.shape[3]
+    # Nine rows of two vectors are 18 sums: too many for 16 registers.
+    widest = 2 if VECTOR_NBYTES == 64 else 1
+    while f < filters:
+        count = min(filters - f, widest * lanes(x))
+        if count > lanes(x):
+            _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_2)
+        else:
+            _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_1)
+        f += count
+
+
+@inner
+def _add_routed_columns(dy, y, argmax, x, dw, routes, pool, columns, width):  # type: ignore[no-untyped-def]
+    taps, starts, shift, n = routes
+    f, count = columns
+    filters, row = dw.shape[3], zeros(x, ROW_1, width)
+    for r in range(0, taps.size, 9):
+        offsets, rows = _nine(taps, r, shift, filters, f)
+        tile = zeros(x, offsets, width)
+        for t in range(len(starts)):
+            at = (n * len(starts) + t) * filters + f
+            passed, where = passed_row(row, dy, y, at, count), index_row(row, argmax, at, count)
+            for m in range(pool.kernel_size[0] * pool.kernel_size[1]):
+                tile = outer_fma(tile, x, offsets, read(starts, t * starts.shape[1] + m), select_row(passed, where, m))
+        add_rows(dw, rows, tile, count)
+
+
+@inner
+def _nine(taps, first, shift, filters, f):  # type: ignore[no-untyped-def]
+    """Offsets of nine rows of w in x and in dw; past the end the last row is repeated."""
+    last = taps.size - 1
+    r0, r1, r2 = min(first, last), min(first + 1, last), min(first + 2, last)
+    r3, r4, r5 = min(first + 3, last), min(first + 4, last), min(first + 5, last)
+    r6, r7, r8 = min(first + 6, last), min(first + 7, last), min(first + 8, last)
+    in_x = (taps[r0], taps[r1], taps[r2], taps[r3], taps[r4], taps[r5], taps[r6], taps[r7], taps[r8])
+    in_dw = (
+        r0 * filters,
+        r1 * filters,
+        r2 * filters,
+        r3 * filters,
+        r4 * filters,
+        r5 * filters,
+        r6 * filters,
+        r7 * filters,
+        r8 * filters,
+    )
+    return shifted(in_x, shift), shifted(in_dw, f)
