@@ -44,7 +44,7 @@ class _MeanError(Loss):
     OP: type[ops.Loss]
 
     def call(self, y_true: Any, y_pred: np.ndarray) -> np.ndarray:
-        return type(self).FUNCTION(y_true, y_pred)
+        return self.FUNCTION(y_true, y_pred)
 
     def lower(self, name: str, last_op: ops.Op | None) -> ops.Loss:
         return self.OP(name=name)
@@ -63,7 +63,7 @@ class MeanSquaredError(_MeanError):
         ValueError: an unknown reduction or dtype.
     """
 
-    FUNCTION = mean_squared_error
+    FUNCTION = staticmethod(mean_squared_error)
     OP = ops.MeanSquaredError
 
     def __init__(
@@ -82,7 +82,7 @@ class MeanAbsoluteError(_MeanError):
         ValueError: an unknown reduction or dtype.
     """
 
-    FUNCTION = mean_absolute_error
+    FUNCTION = staticmethod(mean_absolute_error)
     OP = ops.MeanAbsoluteError
 
     def __init__(

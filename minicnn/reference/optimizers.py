@@ -4,6 +4,8 @@ The order of the roundings is Keras's (keras/src/optimizers/, `update_step` of e
 the last digits. Arrays are float32 or float64, of one shape; hyperparameters are Python floats.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -78,8 +80,70 @@ def adam_step(
 
     m ← m + (g − m)·(1 − β₁);  v ← v + (g² − v)·(1 − β₂);  w ← w − m·α / (√v + ε),  α = η·√(1 − β₂ᵗ) / (1 − β₁ᵗ).
     """
-    (m, v), (beta_1, beta_2), kind = slots, betas, w.dtype.type
-    alpha = kind(learning_rate) * np.sqrt(kind(1) - kind(beta_2) ** kind(step)) / (kind(1) - kind(beta_1) ** kind(step))
-    m += (g - m) * kind(1 - beta_1)
-    v += (g * g - v) * kind(1 - beta_2)
-    w -= m * alpha / (np.sqrt(v) + kind(epsilon))
+    m, v = slots
+    _adam_moments(g, m, v, betas)
+    w -= m * _adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v) + w.dtype.type(epsilon))
+
+
+def amsgrad_step(
+    w: np.ndarray,
+    g: np.ndarray,
+    slots: tuple[np.ndarray, np.ndarray, np.ndarray],
+    step: int,
+    learning_rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> None:
+    """Adam with `slots` (m, v, v̂), where v̂ ← max(v̂, v) takes the place of v in the update of w.
+
+    Reddi, Kale & Kumar, "On the convergence of Adam and beyond", ICLR 2018, algorithm 2; with Adam's bias correction,
+    as keras/src/optimizers/adam.py has it.
+    """
+    m, v, v_hat = slots
+    _adam_moments(g, m, v, betas)
+    np.maximum(v_hat, v, out=v_hat)
+    w -= m * _adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v_hat) + w.dtype.type(epsilon))
+
+
+def _adam_moments(g: np.ndarray, m: np.ndarray, v: np.ndarray, betas: tuple[float, float]) -> None:
+    m += (g - m) * m.dtype.type(1 - betas[0])
+    v += (g * g - v) * v.dtype.type(1 - betas[1])
+
+
+def _adam_rate(dtype: np.dtype, step: int, learning_rate: float, betas: tuple[float, float]) -> np.floating:
+    """η·√(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
+    kind = dtype.type
+    first, second = (kind(1) - kind(beta) ** kind(step) for beta in betas)
+    return kind(learning_rate) * np.sqrt(second) / first
+
+
+def weight_decay_step(w: np.ndarray, weight_decay: float, learning_rate: float) -> None:
+    """w ← w − w·λ·η, before the step proper.
+
+    Decoupled from the gradient: Loshchilov & Hutter, ICLR 2019, algorithm 2.
+    """
+    w -= w * w.dtype.type(weight_decay) * w.dtype.type(learning_rate)
+
+
+def clip_by_value(g: np.ndarray, limit: float) -> None:
+    """g ← g cut off at ±limit; NaN stays NaN."""
+    np.clip(g, -limit, limit, out=g)
+
+
+def clip_by_norm(g: np.ndarray, limit: float) -> None:
+    """g ← g·c / max(‖g‖, c) with c = limit: Keras's order of roundings, inexact even where nothing is cut off."""
+    norm = np.sqrt(np.sum(g * g, dtype=np.float64))
+    g *= g.dtype.type(limit)
+    g /= g.dtype.type(max(norm, limit))
+
+
+def clip_by_global_norm(gradients: Sequence[np.ndarray], limit: float) -> None:
+    """All g ← g·c·min(1 / ‖all‖, 1 / c) with c = limit; NaN if the norm isn't finite.
+
+    Pascanu et al., 2013, arXiv:1211.5063, algorithm 1; keras/src/optimizers/base_optimizer.py, `clip_by_global_norm`.
+    """
+    norm = np.sqrt(sum(np.sum(g * g, dtype=np.float64) for g in gradients))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = limit * np.minimum(1 / norm, 1 / limit) + (norm - norm)
+    for g in gradients:
+        g *= g.dtype.type(scale)

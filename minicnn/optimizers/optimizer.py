@@ -1,0 +1,358 @@
+"""The base of all optimizers: hyperparameters, slots, clipping, weight decay, and how a step is taken in slices.
+
+Users hand over one gradient for each variable:
+
+    optimizer.apply_gradients(zip(gradients, variables))
+
+The training loop hands over one flat gradient, laid out like `engine.parameters.flat_views(variables)`:
+
+    optimizer.build(variables)                           # once, and whenever the variables change
+    optimizer.step(gradient, backend, for_slices)        # gradient is overwritten when it is clipped
+
+and a step is
+
+    scalars = optimizer.begin_step()                     # learning rate and step number, read once
+    optimizer.step_slice(w, g, slots, scalars, backend)  # for slices that cover the vectors; in any threads, any order
+    optimizer.end_step(variables)                        # counts
+
+`step_slice` is elementwise, so that any slicing gives the same bits. Subclasses define it, `slot_names` and
+`get_config`; the arithmetic is in `reference.optimizers` and, to the last bit, in `kernels.optimizers`.
+
+Slots are created as zeros, in flat vectors of the same layout. Names, arguments, meanings and the order of `variables`
+are Keras's (keras/src/optimizers/base_optimizer.py).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import config as settings
+from minicnn.checks import number, one_of, only_default, optional_number
+from minicnn.engine.parameters import Variable, aligned_offsets, flat_views, give_home
+from minicnn.errors import ShapeError
+from minicnn.naming import unique_name
+from minicnn.optimizers.layout import Layout, Run, make_layout
+from minicnn.reference import optimizers as reference
+
+ForSlices = Callable[[int, Callable[[slice], None]], None]
+"""Calls a function on slices that cover range(size)."""
+
+MODULES = {"reference": "minicnn.reference.optimizers", "numba": "minicnn.kernels.optimizers"}
+
+
+class Scalars(NamedTuple):
+    """What all slices of one step share."""
+
+    learning_rate: float
+    step: int
+    """Counted from 1."""
+
+
+class Optimizer:
+    """Arguments that all optimizers share, by Keras's names.
+
+    Args:
+        learning_rate: a number; the attribute is a Variable, and can be set to a number.
+        weight_decay: λ in w ← w − w·λ·η before each update, None for none.
+        clipnorm: largest norm of each variable's gradient. At most one of these three is given.
+        clipvalue: largest absolute value of each element.
+        global_clipnorm: largest norm of all gradients together.
+        use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: not implemented;
+            only their defaults are accepted.
+        name: by default the class's name in snake case.
+
+    Raises:
+        ValueError: a value outside its range, two ways of clipping, an argument that isn't implemented.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._refused = {
+            "use_ema": (use_ema, False),
+            "ema_momentum": (ema_momentum, 0.99),
+            "ema_overwrite_frequency": (ema_overwrite_frequency, None),
+            "loss_scale_factor": (loss_scale_factor, None),
+            "gradient_accumulation_steps": (gradient_accumulation_steps, None),
+        }
+        only_default(type(self).__name__, **self._refused)
+        clipping = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        if sum(value is not None for value in clipping.values()) > 1:
+            raise ValueError(
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received "
+                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}."
+            )
+        self.clipnorm = optional_number("clipnorm", clipnorm, 0)
+        self.clipvalue = optional_number("clipvalue", clipvalue, 0)
+        self.global_clipnorm = optional_number("global_clipnorm", global_clipnorm, 0)
+        self.weight_decay = optional_number("weight_decay", weight_decay, 0)
+        self.name = name or unique_name(type(self).__name__)
+        self.built = False
+        self.iterations = self._scalar("iteration", 0, "int64")
+        self._learning_rate = self._scalar("learning_rate", _rate(learning_rate), settings.floatx())
+        self._slots: dict[str, np.ndarray] = {}
+        self._slot_variables: dict[str, list[Variable]] = {}
+        self._known: dict[int, int] = {}
+        self._layout: Layout | None = None
+        self._undecayed: tuple[frozenset[int], re.Pattern[str] | None] = (frozenset(), None)
+
+    # What a subclass defines
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """The slots that the hyperparameters call for, in the order in which `step_slice` gets them."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `slot_names`.")
+
+    def step_slice(
+        self, w: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray], scalars: Scalars, backend: str
+    ) -> None:
+        """Update `w` and `slots` in place from `g`: 1-D, of one length and dtype, slices of the flat vectors."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `step_slice`.")
+
+    # Hyperparameters and state
+
+    @property
+    def learning_rate(self) -> Variable:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self._learning_rate.assign(_rate(value))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Iteration, learning rate, then the slots: slot after slot, each for all variables."""
+        return [self.iterations, self._learning_rate, *self._slots_in_order()]
+
+    def _slots_in_order(self) -> list[Variable]:
+        return [variable for slots in self._slot_variables.values() for variable in slots]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; `from_config` takes them back."""
+        return {
+            "name": self.name,
+            "learning_rate": float(self._learning_rate.array),
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "global_clipnorm": self.global_clipnorm,
+            "clipvalue": self.clipvalue,
+        } | {name: value for name, (value, _) in self._refused.items()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Optimizer:
+        return cls(**config)
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Spare variables, given themselves or by regular expressions that their names match, from weight decay.
+
+        Raises:
+            ValueError: the optimizer is built.
+        """
+        if self.built:
+            raise ValueError("`exclude_from_weight_decay()` must be called before the optimizer is built.")
+        names = sorted(set(var_names or ()))
+        self._undecayed = (
+            frozenset(id(v) for v in var_list or ()),
+            re.compile("|".join(names)) if names else None,
+        )
+
+    # Building
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Make the slots for `variables`, or, when they exist, choose those that the next `step` is about.
+
+        Raises:
+            ValueError: no variables, mixed dtypes, or some that a built optimizer doesn't know.
+        """
+        if not self.built:
+            self._make_slots(variables)
+        self._layout = self._layout_of(variables)
+
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
+        dtypes = sorted({v.dtype for v in variables})
+        if len(dtypes) != 1:
+            raise ValueError(
+                f"An optimizer needs variables of one dtype. Received {len(variables)}, dtypes {dtypes}."
+            )
+        give_home(variables)
+        self._known = {id(v): k for k, v in enumerate(variables)}
+        self._offsets = aligned_offsets(variables)[0]
+        for slot in self.slot_names:
+            flat, views = flat_views(variables, np.dtype(dtypes[0]))
+            self._slots[slot] = flat
+            self._slot_variables[slot] = [
+                self._state(view, f"{v.path.replace('/', '_')}_{slot}")
+                for v, view in zip(variables, views, strict=True)
+            ]
+        self._trainable_variables = list(variables)
+        self.built = True
+
+    def _layout_of(self, variables: Sequence[Variable]) -> Layout:
+        if self._layout is not None and list(map(id, self._layout.variables)) == list(map(id, variables)):
+            return self._layout
+        for v in variables:
+            if id(v) not in self._known:
+                raise ValueError(
+                    f"Unknown variable '{v.path}': an optimizer works on the variables that it was built with. "
+                    "Make a new optimizer for others."
+                )
+        offsets = [self._offsets[self._known[id(v)]] for v in variables]
+        return make_layout(variables, offsets, [self._decays(v) for v in variables])
+
+    def _decays(self, variable: Variable) -> bool:
+        spared, pattern = self._undecayed
+        named = pattern is not None and pattern.search(variable.name) is not None
+        return self.weight_decay is not None and id(variable) not in spared and not named
+
+    # Stepping
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
+        """One step from pairs (gradient, variable). Returns `iterations`."""
+        pairs = list(grads_and_vars)
+        self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+        return self.iterations
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
+        """One step from one gradient for each variable, by default for those that the optimizer was built with.
+
+        A gradient of None leaves its variable alone, with a warning.
+
+        Raises:
+            ValueError: a wrong number or shape of gradients, none at all, an optimizer without variables.
+        """
+        if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "Call `optimizer.build(trainable_variables)` before `apply(grads)` without variables."
+                )
+            trainable_variables = self._trainable_variables
+        if len(grads) != len(trainable_variables):
+            raise ValueError(
+                f"There must be one gradient for each variable. Received {len(grads)} gradients for "
+                f"{len(trainable_variables)} variables."
+            )
+        if not len(grads):
+            return
+        if not self.built:
+            self.build(trainable_variables)
+        layout = self._layout_of(_with_gradients(grads, trainable_variables))
+        gradient = layout.gather([g for g in grads if g is not None])
+        self._update(gradient, layout, "reference", _whole)
+
+    def step(
+        self, gradient: np.ndarray, backend: str = "reference", for_slices: ForSlices | None = None
+    ) -> None:
+        """One step of the variables that `build` was last called with.
+
+        Args:
+            gradient: flat, laid out like `flat_views` of those variables; overwritten when it is clipped.
+            backend: 'reference' or 'numba'; the bits are the same.
+            for_slices: spreads the work; by default this thread does all of it.
+
+        Raises:
+            ValueError: not built, or a gradient of another size.
+        """
+        if self._layout is None:
+            raise ValueError("Call `optimizer.build(trainable_variables)` before `step`.")
+        if gradient.shape != (self._layout.size,):
+            raise ShapeError(
+                f"The flat gradient must have shape ({self._layout.size},). Received {gradient.shape}."
+            )
+        self._update(gradient, self._layout, one_of("backend", backend, tuple(MODULES)), for_slices or _whole)
+
+    def begin_step(self) -> Scalars:
+        """Read what all slices of the step share."""
+        return Scalars(float(self._learning_rate.array), int(self.iterations.array) + 1)
+
+    def end_step(self, variables: Iterable[Variable]) -> None:
+        """Count the step; whatever was derived from the weights is out of date."""
+        self.iterations.assign_add(1)
+        for v in variables:
+            v.version += 1
+
+    def _update(self, gradient: np.ndarray, layout: Layout, backend: str, for_slices: ForSlices) -> None:
+        self._clip([gradient[part] for part in layout.slices])
+        scalars, slots = self.begin_step(), list(self._slots.values())
+        for run in layout.runs:
+            update = self._slice_update(
+                run, gradient[run.gradient], [s[run.slots] for s in slots], scalars, backend
+            )
+            for_slices(run.weights.size, update)
+        self.end_step(layout.variables)
+
+    def _slice_update(
+        self, run: Run, gradient: np.ndarray, slots: list[np.ndarray], scalars: Scalars, backend: str
+    ) -> Callable[[slice], None]:
+        def update(part: slice) -> None:
+            w = run.weights[part]
+            if run.decays and self.weight_decay is not None:
+                reference.weight_decay_step(w, self.weight_decay, scalars.learning_rate)
+            self.step_slice(w, gradient[part], [slot[part] for slot in slots], scalars, backend)
+
+        return update
+
+    def _clip(self, gradients: list[np.ndarray]) -> None:
+        """Clip in place, as Keras does: a limit of 0 means none."""
+        if self.clipnorm:
+            for g in gradients:
+                reference.clip_by_norm(g, self.clipnorm)
+        elif self.global_clipnorm:
+            reference.clip_by_global_norm(gradients, self.global_clipnorm)
+        elif self.clipvalue:
+            for g in gradients:
+                reference.clip_by_value(g, self.clipvalue)
+
+    def _scalar(self, name: str, value: float, dtype: str) -> Variable:
+        return self._state(np.array(value, dtype), name)
+
+    def _state(self, array: np.ndarray, name: str) -> Variable:
+        """A variable of the optimizer itself. It has its home already: no model may move it."""
+        variable = Variable(array, name=name, path=f"{self.name}/{name}", trainable=False)
+        variable.has_home = True
+        return variable
+
+
+def arithmetic(backend: str) -> Any:
+    """The module that updates slices; Numba is imported when it is first asked for."""
+    return import_module(MODULES[backend])
+
+
+def _rate(value: Any) -> float:
+    if callable(value):
+        raise ValueError(
+            f"`learning_rate` must be a number; schedules aren't implemented. Received {value!r}."
+        )
+    return number("learning_rate", np.asarray(value).item() if np.ndim(value) == 0 else value, 0)
+
+
+def _with_gradients(grads: Sequence[Any], variables: Sequence[Variable]) -> list[Variable]:
+    """The variables whose gradient isn't None."""
+    missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
+    if len(missing) == len(variables):
+        raise ValueError("No gradients provided for any variable.")
+    if missing:
+        warnings.warn(f"Gradients do not exist for variables {missing}; they stay as they are.", stacklevel=4)
+    return [v for g, v in zip(grads, variables, strict=True) if g is not None]
+
+
+def _whole(size: int, function: Callable[[slice], None]) -> None:
+    function(slice(0, size))
