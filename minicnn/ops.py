@@ -20,7 +20,7 @@ finds it by its name.
 from collections.abc import Callable
 from typing import Any
 
-from minicnn.engine import binding
+from minicnn.engine.binding import PAIRS
 from minicnn.engine.ops import Custom, Shape
 
 __all__ = ["op", "register", "registered"]
@@ -37,13 +37,12 @@ def register(name: str, forward: Callable[..., Any], backward: Callable[..., Any
     for argument, function in (("forward", forward), ("backward", backward)):
         if not callable(function):
             raise ValueError(f"`{argument}` must be a function. Received {argument}={function!r}.")
-    binding.CUSTOM[name] = binding.pair(forward, backward)
-    binding.CUSTOM_LOSSES[name] = binding.loss_pair(forward, backward, predicts=False)
+    PAIRS[name] = forward, backward
 
 
 def registered() -> tuple[str, ...]:
     """The names of all pairs registered so far."""
-    return tuple(binding.CUSTOM)
+    return tuple(PAIRS)
 
 
 def op(function: str, name: str, output_shape: Shape, parameters: tuple[str, ...] = ()) -> Custom:
@@ -54,6 +53,6 @@ def op(function: str, name: str, output_shape: Shape, parameters: tuple[str, ...
     Raises:
         ValueError: nothing is registered as `function`.
     """
-    if function not in binding.CUSTOM:
-        raise ValueError(f"No pair is registered as {function!r}. Known: {', '.join(binding.CUSTOM) or 'none'}.")
+    if function not in PAIRS:
+        raise ValueError(f"No pair is registered as {function!r}. Known: {', '.join(PAIRS) or 'none'}.")
     return Custom(name=name, parameters=parameters, function=function, shape=tuple(output_shape))

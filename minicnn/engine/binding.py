@@ -152,22 +152,23 @@ VIEW = Binding(_view_forward, _view_backward, reads="", is_view=True)
 """Reshape and Identity: nothing is computed or moved."""
 
 
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+PAIRS: dict[str, Pair] = {}
+"""Forward and backward of ops and losses that users have registered."""
+
+
 def binding_of(op: Op, backend: str) -> Binding:
     """The binding of `op` in `backend`, 'reference' or 'numba'.
 
     The numba backend is imported here, when it is first asked for: importing Numba takes longer than the rest.
     """
     if isinstance(op, ops.Custom):
-        return CUSTOM[op.function]
+        return pair(*PAIRS[op.function])
     if isinstance(op, ops.CustomLoss):
-        return CUSTOM_LOSSES[op.function]
+        return loss_pair(*PAIRS[op.function], predicts=False)
     if backend == "numba":
         from minicnn.engine.numba_backend import BINDINGS
     else:
         from minicnn.engine.reference_backend import BINDINGS
     return BINDINGS[type(op)]
-
-
-CUSTOM: dict[str, Binding] = {}
-CUSTOM_LOSSES: dict[str, Binding] = {}
-"""Pairs registered by users, as ops and as losses."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from minicnn.engine.binding import PAIRS
 from minicnn.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -11,6 +12,7 @@ from minicnn.losses.crossentropy import (
     sparse_categorical_crossentropy,
 )
 from minicnn.losses.loss import Loss
+from minicnn.losses.registered import RegisteredLoss
 from minicnn.losses.regression import (
     MeanAbsoluteError,
     MeanSquaredError,
@@ -67,9 +69,13 @@ deserialize = registry.deserialize
 def get(identifier: Any) -> Any:
     """A loss by name, configuration, class or itself; None for None. 'mse' is the function, as in Keras.
 
+    A name under which a pair of functions is registered (`minicnn.ops.register`) is a loss too.
+
     Raises:
         ValueError: an unknown name, or something that can't be called.
     """
+    if isinstance(identifier, str) and identifier in PAIRS:
+        return RegisteredLoss(identifier)
     return None if identifier is None else registry.get(identifier)
 
 

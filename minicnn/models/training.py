@@ -74,7 +74,7 @@ class Trainer:
         steps = Steps(
             self,
             optimizers.get(optimizer),
-            losses.get(loss) if loss is not None else None,
+            losses.resolve(loss) if loss is not None else None,
             metrics_of(metrics, "metrics"),
             metrics_of(weighted_metrics, "weighted_metrics"),
         )
