@@ -1,4 +1,4 @@
-"""``parametrize_with_checks``: one pytest case for each target and property, in the manner of scikit-learn."""
+"""``parametrize_with_checks``: one pytest case for each target and property, as scikit-learn has it."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def weight_two(t: Target, case: ClassCase) -> float:
     y_true, y_pred = _inputs(t, case, from_logits)
     weights = np.ones(len(y_pred), y_pred.dtype)
     weights[0] = 2
-    options = {"from_logits": from_logits, "reduction": "sum"}
+    options: dict[str, Any] = {"from_logits": from_logits, "reduction": "sum"}
     twice = (np.concatenate([y_true, y_true[:1]]), np.concatenate([y_pred, y_pred[:1]]))
     expected = np.asarray(_call(t.forward, t, *twice, **options), dtype=np.float64)
     bound = 2 * crossentropy_bound(

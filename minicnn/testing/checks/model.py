@@ -69,7 +69,7 @@ def _loss(m: ModelUnderTest, x: Array, y: Array, weight: Array | None = None) ->
 
 
 def _tolerance(t: Target, *values: Array) -> Array:
-    """2¹⁰ roundings of the largest element: nets of a few layers sum some hundred terms, several times over."""
+    """2¹⁰ roundings of the largest element: a few layers sum some hundred terms, several times over."""
     largest = max((float(np.max(np.abs(v), initial=0.0)) for v in values), default=0.0)
     return np.asarray(t.arithmetic(t.dtypes[0]).gamma(2.0**10) * (largest + 1e-3))
 

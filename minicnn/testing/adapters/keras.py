@@ -1,0 +1,215 @@
+"""Keras 3 on whatever backend it is configured for, through its layers and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.testing.target import OPTIONS, Target
+
+Array = np.ndarray[Any, Any]
+NAN = "TensorFlow's max pool drops NaN (it compares with >); NumPy and PyTorch let it through"
+EMPTY = "Keras's pooling returns an empty map for a 'valid' pool larger than the image"
+FLOAT32_CONSTANTS = "TensorFlow rounds the Python constants in gelu (√2) to float32, in float64 too"
+
+
+def _backend() -> str:
+    import keras
+
+    return str(keras.backend.backend())
+
+
+def _numpy(tensor: Any) -> Array:
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def _gradients(
+    function: Callable[..., Any], arrays: Sequence[Array], variables: Sequence[Any], dy: Any
+) -> list[Array]:
+    """Gradients of ⟨function(*arrays), dy⟩ to the arrays and to the variables, on any backend."""
+    if _backend() == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.constant(np.ascontiguousarray(a)) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            y = function(*tensors)
+        wanted = [*tensors, *(v.value for v in variables)]
+        return [_numpy(g) for g in tape.gradient(y, wanted, tf.constant(np.ascontiguousarray(dy)))]
+    if _backend() == "torch":
+        import torch
+
+        tensors = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in arrays]
+        wanted = [*tensors, *(v.value for v in variables)]
+        grads = torch.autograd.grad(function(*tensors), wanted, torch.tensor(np.ascontiguousarray(dy)))
+        return [_numpy(g) for g in grads]
+    raise NotImplementedError(f"Gradients on Keras's {_backend()} backend are not written yet.")
+
+
+def _conv_layer(x: Array, w: Array, b: Array | None, options: dict[str, Any]) -> Any:
+    import keras
+
+    options = {"padding": "valid", **options}
+    layer = keras.layers.Conv2D(
+        w.shape[3], w.shape[:2], use_bias=b is not None, dtype=str(x.dtype), **options
+    )
+    layer.build((None, *x.shape[1:]))
+    layer.set_weights([np.ascontiguousarray(a) for a in (w, b) if a is not None])
+    return layer
+
+
+def conv2d(x: Array, w: Array, b: Array | None = None, **options: Any) -> Array:
+    """The forward pass of the layer."""
+    return _numpy(_conv_layer(x, w, b, options)(np.ascontiguousarray(x)))
+
+
+def conv2d_backward(dy: Array, x: Array, w: Array, **options: Any) -> list[Array]:
+    """dx, dw, db."""
+    layer = _conv_layer(x, w, np.zeros(w.shape[3], w.dtype), options)
+    return _gradients(layer, [x], layer.trainable_variables, dy)
+
+
+def dense(x: Array, w: Array, b: Array | None = None) -> Array:
+    """The forward pass of the layer."""
+    return _numpy(_dense_layer(x, w, b)(np.ascontiguousarray(x)))
+
+
+def _dense_layer(x: Array, w: Array, b: Array | None) -> Any:
+    import keras
+
+    layer = keras.layers.Dense(w.shape[1], use_bias=b is not None, dtype=str(x.dtype))
+    layer.build((None, x.shape[1]))
+    layer.set_weights([np.ascontiguousarray(a) for a in (w, b) if a is not None])
+    return layer
+
+
+def dense_backward(dy: Array, x: Array, w: Array) -> list[Array]:
+    """dx, dw, db."""
+    layer = _dense_layer(x, w, np.zeros(w.shape[1], w.dtype))
+    return _gradients(layer, [x], layer.trainable_variables, dy)
+
+
+def _simple(name: str, **fixed: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Forward and backward of a layer without weights."""
+
+    def layer(x: Array, options: dict[str, Any]) -> Any:
+        import keras
+
+        return getattr(keras.layers, name)(dtype=str(x.dtype), **fixed, **options)
+
+    def forward(x: Array, **options: Any) -> Array:
+        return _numpy(layer(x, options)(np.ascontiguousarray(x)))
+
+    def backward(dy: Array, x: Array, **options: Any) -> Array:
+        return _gradients(layer(x, options), [x], [], dy)[0]
+
+    return forward, backward
+
+
+def _loss_pair(kind: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    names = {"categorical": "Categorical", "sparse": "SparseCategorical", "binary": "Binary"}
+
+    def loss(y_true: Array, y_pred: Any, options: dict[str, Any]) -> Any:
+        import keras
+
+        weight = options.pop("sample_weight", None)
+        dtype = str(y_pred.dtype).rpartition(".")[2].removeprefix("<dtype: '").removesuffix("'>")
+        function = getattr(keras.losses, names[kind] + "Crossentropy")(dtype=dtype, **options)
+        return function(np.ascontiguousarray(y_true), y_pred, sample_weight=weight)
+
+    def forward(y_true: Array, y_pred: Array, **options: Any) -> Array:
+        return _numpy(loss(y_true, np.ascontiguousarray(y_pred), options))
+
+    def backward(y_true: Array, y_pred: Array, **options: Any) -> Array:
+        one = np.ones((), y_pred.dtype)
+        return _gradients(lambda p: loss(y_true, p, dict(options)), [y_pred], [], one)[0]
+
+    return forward, backward
+
+
+def _step(name: str) -> Callable[..., Any]:
+    """One optimizer step; the state is the Keras optimizer with its variable."""
+
+    def step(w: Array, dw: Array, state: Any, **options: Any) -> Any:
+        import keras
+
+        classes = {
+            "sgd": keras.optimizers.SGD,
+            "rmsprop": keras.optimizers.RMSprop,
+            "adam": keras.optimizers.Adam,
+        }
+        if state is None:
+            variable = keras.Variable(np.array(w), dtype=str(w.dtype))
+            optimizer = classes[name](**options)
+            optimizer.build([variable])
+            state = (optimizer, variable)
+        optimizer, variable = state
+        optimizer.apply([keras.ops.convert_to_tensor(np.ascontiguousarray(dw))], [variable])
+        return _numpy(variable).copy(), state
+
+    return step
+
+
+def targets() -> list[Target]:
+    """All of Keras's targets.  Raises ImportError without Keras."""
+    tf = _backend() == "tensorflow"
+    name = f"keras ({_backend()})"
+    common: dict[str, Any] = {"flush_to_zero": True}
+    pool = frozenset(OPTIONS["max_pooling2d"])
+    nan = {"no NaN or infinity is hidden": NAN} if tf else {}
+    empty = {"invalid geometry is refused": EMPTY}
+    conv = Target(
+        name,
+        "conv2d",
+        conv2d,
+        conv2d_backward,
+        frozenset(OPTIONS["conv2d"]),
+        strided_dilation=False,
+        **common,
+    )
+    out = [
+        conv,
+        Target(name, "max_pooling2d", *_simple("MaxPooling2D"), pool, differences={**nan, **empty}, **common),
+        Target(name, "average_pooling2d", *_simple("AveragePooling2D"), pool, differences=empty, **common),
+        Target(name, "dense", dense, dense_backward, **common),
+        Target(name, "flatten", *_simple("Flatten"), **common),
+        Target(name, "softmax", *_simple("Softmax"), **common),
+    ]
+    for activation in ("relu", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus"):
+        note: dict[str, Any] = (
+            {"dtypes": (np.float32,), "notes": (FLOAT32_CONSTANTS,)} if activation == "gelu" else {}
+        )
+        pair = _simple("Activation", activation=activation)
+        note.update(parameters={"name": activation}, **common)
+        out.append(Target(f"{name} {activation}", "activation", *pair, **note))
+    for kind in ("categorical", "sparse", "binary"):
+        options = frozenset(OPTIONS["crossentropy"])
+        spec2 = {"kind": kind, "from_logits": False}
+        out.append(
+            Target(f"{name} {kind}", "crossentropy", *_loss_pair(kind), options, parameters=spec2, **common)
+        )
+    for optimizer in ("sgd", "rmsprop", "adam"):
+        options = frozenset(OPTIONS["optimizer"])
+        spec = {"name": optimizer}
+        # a Keras optimizer's learning rate follows floatx, which a process sets once
+        only: dict[str, Any] = {
+            "dtypes": (np.float32,),
+            "notes": ("float32 only: learning rates follow floatx",),
+        }
+        out.append(
+            Target(
+                f"{name} {optimizer}",
+                "optimizer",
+                _step(optimizer),
+                None,
+                options,
+                parameters=spec,
+                **common,
+                **only,
+            )
+        )
+    return out

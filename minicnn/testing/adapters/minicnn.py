@@ -1,0 +1,233 @@
+"""This package's own backends, through its layers (validation included) and its one-op plans.
+
+Everything is imported by name when it is called: nothing else of the kit depends on the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn.testing.target import OPTIONS, Target
+
+Array = np.ndarray[Any, Any]
+
+
+def _layers() -> Any:
+    return import_module("minicnn.layers")
+
+
+def _is_layer(options: dict[str, Any]) -> bool:
+    """Layers refuse strides > 1 together with dilation > 1; ops do not."""
+    return bool(max(options.get("strides", (1, 1))) == 1 or max(options.get("dilation_rate", (1, 1))) == 1)
+
+
+def _conv_layer(x: Array, w: Array, b: Array | None, options: dict[str, Any]) -> Any:
+    layer = _layers().Conv2D(w.shape[3], w.shape[:2], use_bias=b is not None, dtype=str(x.dtype), **options)
+    layer.build((None, *x.shape[1:]))
+    layer.set_weights([w] if b is None else [w, b])
+    return layer
+
+
+def _conv_op(x: Array, w: Array, options: dict[str, Any], backend: str, bias: bool) -> Any:
+    """A plan of one convolution, for what layers refuse."""
+    ops, plans = import_module("minicnn.engine.ops"), import_module("minicnn.engine.plan")
+    sizes = (
+        options.get("strides", (1, 1)),
+        options.get("padding", "valid"),
+        options.get("dilation_rate", (1, 1)),
+    )
+    window = import_module("minicnn.geometry").make_window(x.shape[1:3], w.shape[:2], *sizes)
+    parameters = ("w", "b") if bias else ("w",)
+    op = ops.Conv2D("conv", parameters, window=window, filters=w.shape[3], groups=options.get("groups", 1))
+    return plans.make_plan(
+        (op,),
+        x.shape[1:],
+        len(x),
+        training=True,
+        backend=backend,
+        dtype=str(x.dtype),
+        gradients=list(parameters),
+        value_gradients=[plans.INPUT],
+    )
+
+
+def _run_plan(plan: Any, weights: tuple[Array, ...], x: Array) -> tuple[Array, Any]:
+    workspaces, run = import_module("minicnn.engine.workspace"), import_module("minicnn.engine.run")
+    derived = workspaces.Derived(plan)
+    derived.update([weights])
+    ws = workspaces.Workspace(plan, derived)
+    return run.forward(ws, [weights], np.ascontiguousarray(x), draw=(0, 0)).copy(), ws
+
+
+def _conv_pair(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def forward(x: Array, w: Array, b: Array | None = None, **options: Any) -> Array:
+        if _is_layer(options):
+            return np.asarray(_conv_layer(x, w, b, options).forward(x, backend=backend)[0])
+        weights = tuple(np.ascontiguousarray(a) for a in (w, b) if a is not None)
+        return _run_plan(_conv_op(x, w, options, backend, b is not None), weights, x)[0]
+
+    def backward(dy: Array, x: Array, w: Array, **options: Any) -> Any:
+        b = np.zeros(w.shape[3], w.dtype)
+        if _is_layer(options):
+            layer = _conv_layer(x, w, b, options)
+            dx, grads = layer.backward(dy, layer.forward(x, backend=backend)[1])
+            return dx, *grads
+        plan = _conv_op(x, w, options, backend, True)
+        _, ws = _run_plan(plan, (np.ascontiguousarray(w), b), x)
+        dw, db = np.zeros(w.shape, w.dtype), np.zeros_like(b)
+        run, plans = import_module("minicnn.engine.run"), import_module("minicnn.engine.plan")
+        run.backward(ws, [(dw, db)], np.ascontiguousarray(dy))
+        return run.value_gradient(ws, plans.INPUT, len(dy)).copy(), dw, db
+
+    return forward, backward
+
+
+def _layer_pair(name: str, backend: str, **fixed: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Forward and backward of a layer without weights."""
+
+    def forward(x: Array, **options: Any) -> Array:
+        layer = getattr(_layers(), name)(dtype=str(x.dtype), **fixed, **options)
+        return np.asarray(layer.forward(x, backend=backend)[0])
+
+    def backward(dy: Array, x: Array, **options: Any) -> Array:
+        layer = getattr(_layers(), name)(dtype=str(x.dtype), **fixed, **options)
+        return np.asarray(layer.backward(dy, layer.forward(x, backend=backend)[1])[0])
+
+    return forward, backward
+
+
+def _dense_pair(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def make(x: Array, w: Array, b: Array) -> Any:
+        layer = _layers().Dense(w.shape[1], dtype=str(x.dtype))
+        layer.build((None, x.shape[1]))
+        layer.set_weights([w, b])
+        return layer
+
+    def forward(x: Array, w: Array, b: Array) -> Array:
+        return np.asarray(make(x, w, b).forward(x, backend=backend)[0])
+
+    def backward(dy: Array, x: Array, w: Array) -> Any:
+        layer = make(x, w, np.zeros(w.shape[1], w.dtype))
+        dx, grads = layer.backward(dy, layer.forward(x, backend=backend)[1])
+        return dx, *grads
+
+    return forward, backward
+
+
+def _loss_pair(kind: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The loss functions of the reference, weighted and reduced here as a training step does it."""
+
+    def parts(y_true: Array, y_pred: Array, options: dict[str, Any]) -> tuple[str, Array, Array]:
+        logits = options.get("from_logits", False)
+        name = {True: "softmax_crossentropy", False: "categorical_crossentropy"}[logits]
+        if kind == "binary":
+            name = {True: "sigmoid_crossentropy", False: "binary_crossentropy"}[logits]
+        n = len(y_pred)
+        weight = options.get("sample_weight")
+        seed = np.ones(n, y_pred.dtype) if weight is None else np.asarray(weight, y_pred.dtype)
+        return name, np.asarray(y_true, y_pred.dtype), seed if options.get("reduction") == "sum" else seed / n
+
+    def pair(name: str, suffix: str) -> Any:
+        return getattr(import_module("minicnn.reference.crossentropy"), f"{name}_{suffix}")
+
+    def forward(y_true: Array, y_pred: Array, **options: Any) -> Array:
+        name, t, seed = parts(y_true, y_pred, options)
+        return np.asarray((pair(name, "forward")(y_pred, t)[0] * seed).sum())
+
+    def backward(y_true: Array, y_pred: Array, **options: Any) -> Array:
+        name, t, seed = parts(y_true, y_pred, options)
+        return np.asarray(
+            pair(name, "backward")(seed.astype(y_pred.dtype), pair(name, "forward")(y_pred, t)[1])[0]
+        )
+
+    return forward, backward
+
+
+def _slots(w: Array, count: int) -> list[Array]:
+    return [np.zeros_like(w) for _ in range(count)]
+
+
+def _step(name: str, backend: str) -> Callable[..., Any]:
+    """One step of the in-place optimizers of ``reference`` or ``kernels``, on copies."""
+    module = f"minicnn.{'kernels' if backend == 'numba' else 'reference'}.optimizers"
+
+    def sgd(
+        w: Array, dw: Array, s: Any, learning_rate: float, momentum: float = 0.0, nesterov: bool = False
+    ) -> Any:
+        slots = _slots(w, 1) if s is None else s
+        functions = import_module(module)
+        if momentum:
+            functions.sgd_momentum_step(w, dw, slots[0], learning_rate, momentum, nesterov)
+        else:
+            functions.sgd_step(w, dw, learning_rate)
+        return w, slots
+
+    def rmsprop(
+        w: Array,
+        dw: Array,
+        s: Any,
+        learning_rate: float,
+        rho: float,
+        momentum: float,
+        epsilon: float,
+        centered: bool,
+    ) -> Any:
+        slots = _slots(w, 3) if s is None else s
+        used = (slots[0], slots[1] if momentum else None, slots[2] if centered else None)
+        import_module(module).rmsprop_full_step(w, dw, used, learning_rate, rho, momentum, epsilon)
+        return w, slots
+
+    def adam(
+        w: Array, dw: Array, s: Any, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
+    ) -> Any:
+        t, slots = (0, _slots(w, 2)) if s is None else s
+        import_module(module).adam_step(
+            w, dw, (slots[0], slots[1]), t + 1, learning_rate, (beta_1, beta_2), epsilon
+        )
+        return w, (t + 1, slots)
+
+    chosen: Callable[..., Any] = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam}[name]  # type: ignore[assignment]
+    return lambda w, dw, state, **options: chosen(np.array(w), np.ascontiguousarray(dw), state, **options)
+
+
+def targets(backend: str) -> list[Target]:
+    """The targets of one backend, 'reference' or 'numba'."""
+    name, pool = f"minicnn:{backend}", frozenset(OPTIONS["max_pooling2d"])
+    own: dict[str, Any] = {"refuses": (ValueError, TypeError)}
+    out = [
+        Target(name, "conv2d", *_conv_pair(backend), frozenset(OPTIONS["conv2d"]), **own),
+        Target(name, "max_pooling2d", *_layer_pair("MaxPooling2D", backend), pool, **own),
+        Target(name, "average_pooling2d", *_layer_pair("AveragePooling2D", backend), pool, **own),
+        Target(name, "dense", *_dense_pair(backend), **own),
+        Target(name, "flatten", *_layer_pair("Flatten", backend), **own),
+        Target(name, "softmax", *_layer_pair("Softmax", backend), **own),
+    ]
+    for activation in ("relu", "sigmoid", "tanh", "elu", "leaky_relu", "gelu", "silu", "softplus"):
+        pair = _layer_pair("Activation", backend, activation=activation)
+        out.append(
+            Target(f"{name} {activation}", "activation", *pair, parameters={"name": activation}, **own)
+        )
+    for kind in ("categorical", "binary"):
+        spec = {"kind": kind, "from_logits": False}
+        options = frozenset(OPTIONS["crossentropy"])
+        out.append(
+            Target(f"{name} {kind}", "crossentropy", *_loss_pair(kind), options, parameters=spec, **own)
+        )
+    for optimizer in ("sgd", "rmsprop", "adam"):
+        step, spec = _step(optimizer, backend), {"name": optimizer}
+        out.append(
+            Target(
+                f"{name} {optimizer}",
+                "optimizer",
+                step,
+                None,
+                frozenset(OPTIONS["optimizer"]),
+                parameters=spec,
+                **own,
+            )
+        )
+    return out
