@@ -92,7 +92,9 @@ def cache_folder() -> Path | None:
 @cache
 def announce_compilation() -> None:
     """Tell, once a process, why the first step takes seconds."""
-    print("minicnn: compiling its kernels for this processor; later runs load them from disk.", file=sys.stderr)
+    print(
+        "minicnn: compiling its kernels for this processor; later runs load them from disk.", file=sys.stderr
+    )
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]

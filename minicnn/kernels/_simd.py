@@ -70,7 +70,9 @@ def zeros(x: np.ndarray, rows: tuple[int, ...], width: tuple[int, ...]) -> tuple
     return tuple(np.zeros(lanes(x), x.dtype) for _ in range(len(rows) * len(width)))
 
 
-def load_row(tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int | None) -> tuple[np.ndarray, ...]:
+def load_row(
+    tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int | None
+) -> tuple[np.ndarray, ...]:
     """As many vectors as `tile` has, from x[at:]."""
     values = np.zeros(len(tile) * lanes(x), x.dtype)
     count = values.size if count is None else count
@@ -84,12 +86,18 @@ def repeat_rows(tile: tuple[np.ndarray, ...], row: tuple[np.ndarray, ...]) -> tu
 
 
 def outer_fma(
-    tile: tuple[np.ndarray, ...], x: np.ndarray, offsets: tuple[int, ...], step: int, row: tuple[np.ndarray, ...]
+    tile: tuple[np.ndarray, ...],
+    x: np.ndarray,
+    offsets: tuple[int, ...],
+    step: int,
+    row: tuple[np.ndarray, ...],
 ) -> tuple[np.ndarray, ...]:
     """tile[m, v] + x[offsets[m] + step]·row[v], rounded once."""
     flat = x.reshape(-1)
     scalars = [flat[offset + step] for offset in offsets]
-    return tuple(tile[m * len(row) + v] + scalar * row[v] for m, scalar in enumerate(scalars) for v in range(len(row)))
+    return tuple(
+        tile[m * len(row) + v] + scalar * row[v] for m, scalar in enumerate(scalars) for v in range(len(row))
+    )
 
 
 def rows_fma(
@@ -149,7 +157,9 @@ def max_state(row: tuple[np.ndarray, ...], index: int) -> tuple[np.ndarray, ...]
     return row + tuple(np.full_like(vector, index) for vector in row)
 
 
-def fold_max(state: tuple[np.ndarray, ...], tile: tuple[np.ndarray, ...], index: int) -> tuple[np.ndarray, ...]:
+def fold_max(
+    state: tuple[np.ndarray, ...], tile: tuple[np.ndarray, ...], index: int
+) -> tuple[np.ndarray, ...]:
     """Maxima of the state and of the tile's rows, which stand at index, index + 1, …; the first of equals wins.
 
     The first NaN wins over everything.
@@ -185,7 +195,9 @@ def index_row(row: tuple[np.ndarray, ...], argmax: np.ndarray, at: int, count: i
     return load_row(row, argmax.reshape(-1)[at : at + count].astype(row[0].dtype), 0, count)
 
 
-def select_row(row: tuple[np.ndarray, ...], where: tuple[np.ndarray, ...], index: int) -> tuple[np.ndarray, ...]:
+def select_row(
+    row: tuple[np.ndarray, ...], where: tuple[np.ndarray, ...], index: int
+) -> tuple[np.ndarray, ...]:
     """The row where `where` equals index, else 0."""
     return tuple(np.where(b == index, a, a.dtype.type(0)) for a, b in zip(row, where, strict=True))
 
@@ -262,7 +274,9 @@ def _load_vector(builder, vector, pointer, mask=None):  # type: ignore[no-untype
     if mask is None:
         return builder.load(pointer, align=_itemsize(vector))
     signature = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
-    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.masked.load.{_suffix(vector)}.p0")
+    function = cgutils.get_or_insert_function(
+        builder.module, signature, f"llvm.masked.load.{_suffix(vector)}.p0"
+    )
     return builder.call(
         function, [pointer, ir.Constant(ir.IntType(32), _itemsize(vector)), mask, ir.Constant(vector, None)]
     )
@@ -274,7 +288,9 @@ def _store_vector(builder, vector, value, pointer, mask=None):  # type: ignore[n
         builder.store(value, pointer, align=_itemsize(vector))
         return
     signature = ir.FunctionType(ir.VoidType(), [vector, pointer.type, ir.IntType(32), mask.type])
-    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.masked.store.{_suffix(vector)}.p0")
+    function = cgutils.get_or_insert_function(
+        builder.module, signature, f"llvm.masked.store.{_suffix(vector)}.p0"
+    )
     builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), _itemsize(vector)), mask])
 
 
@@ -381,9 +397,7 @@ def _type_rows_fma(context):  # type: ignore[no-untyped-def]
     return lambda tile, x, offsets, at, scalar, count: tile
 
 
-@lower_builtin(
-    rows_fma, types.BaseTuple, types.Array, types.BaseTuple, types.Integer, types.Float, types.Any
-)
+@lower_builtin(rows_fma, types.BaseTuple, types.Array, types.BaseTuple, types.Integer, types.Float, types.Any)
 def _lower_rows_fma(context, builder, sig, args):  # type: ignore[no-untyped-def]
     vector = context.get_value_type(sig.return_type.dtype)
     tile, offsets = cgutils.unpack_tuple(builder, args[0]), cgutils.unpack_tuple(builder, args[2])
@@ -486,9 +500,7 @@ def _lower_passed_row(context, builder, sig, args):  # type: ignore[no-untyped-d
     vector = context.get_value_type(sig.return_type.dtype)
     dy, y = (_load_row(context, builder, vector, sig, args, k) for k in (1, 2))
     zero = ir.Constant(vector, None)
-    result = [
-        builder.select(builder.fcmp_ordered(">", b, zero), a, zero) for a, b in zip(dy, y, strict=True)
-    ]
+    result = [builder.select(builder.fcmp_ordered(">", b, zero), a, zero) for a, b in zip(dy, y, strict=True)]
     return context.make_tuple(builder, sig.return_type, result)
 
 
@@ -528,7 +540,9 @@ def _type_load_rows(context):  # type: ignore[no-untyped-def]
 @lower_builtin(load_rows, types.BaseTuple, types.Array, types.BaseTuple, types.Any)
 def _lower_load_rows(context, builder, sig, args):  # type: ignore[no-untyped-def]
     vector = context.get_value_type(sig.return_type.dtype)
-    places, masks = _row_places(context, builder, vector, len(sig.return_type), (sig.args[1], args[1], args[2], args[3]))
+    places, masks = _row_places(
+        context, builder, vector, len(sig.return_type), (sig.args[1], args[1], args[2], args[3])
+    )
     loaded = [_load_vector(builder, vector, *place) for place in zip(places, masks, strict=True)]
     return context.make_tuple(builder, sig.return_type, loaded)
 
@@ -550,7 +564,11 @@ def _lower_add_scaled_rows(context, builder, sig, args):  # type: ignore[no-unty
     scalar = _splat(builder, vector, args[3])
     for value, place, mask in zip(tile, places, masks, strict=True):
         _store_vector(
-            builder, vector, _fma(builder, scalar, value, _load_vector(builder, vector, place, mask)), place, mask
+            builder,
+            vector,
+            _fma(builder, scalar, value, _load_vector(builder, vector, place, mask)),
+            place,
+            mask,
         )
     return context.get_dummy_value()
 
@@ -574,7 +592,9 @@ def _lower_row_writer(combine):  # type: ignore[no-untyped-def]
     def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
         vector = context.get_value_type(sig.args[2].dtype)
         tile = cgutils.unpack_tuple(builder, args[2])
-        places, masks = _row_places(context, builder, vector, len(tile), (sig.args[0], args[0], args[1], args[3]))
+        places, masks = _row_places(
+            context, builder, vector, len(tile), (sig.args[0], args[0], args[1], args[3])
+        )
         if combine:
             old = [_load_vector(builder, vector, *place) for place in zip(places, masks, strict=True)]
             tile = [combine(builder, a, b) for a, b in zip(old, tile, strict=True)]

@@ -11,7 +11,14 @@ import numpy as np
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import fold_max, lanes, max_state, store_max, zeros
-from minicnn.kernels._sliding import aligned_zeros, images_per_block, pad_images, padded_shape, pool_starts, tap_offsets
+from minicnn.kernels._sliding import (
+    aligned_zeros,
+    images_per_block,
+    pad_images,
+    padded_shape,
+    pool_starts,
+    tap_offsets,
+)
 from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate_taps, start_tile, width_for
 from minicnn.kernels.conv_relu_pool_backward import (
     conv_relu_pool_backward_w,
@@ -19,12 +26,23 @@ from minicnn.kernels.conv_relu_pool_backward import (
     pack_by_filter,
 )
 
-__all__ = ["conv_relu_pool_backward_w", "conv_relu_pool_backward_x", "conv_relu_pool_forward", "pack_by_filter"]
+__all__ = [
+    "conv_relu_pool_backward_w",
+    "conv_relu_pool_backward_x",
+    "conv_relu_pool_forward",
+    "pack_by_filter",
+]
 
 
 @kernel
 def conv_relu_pool_forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, argmax: np.ndarray, window: Window, pool: Window
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    window: Window,
+    pool: Window,
 ) -> None:
     """y (N, OH, OW, F) and argmax, overwritten, from x (N, H, W, C), w (P, Q, C, F) and b ((F,), or (0,) for none)."""
     pixels, filters = y.shape[1] * y.shape[2], y.shape[3]

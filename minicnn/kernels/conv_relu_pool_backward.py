@@ -115,7 +115,7 @@ def conv_relu_pool_backward_w(
 
 @inner
 def _segments(packed, source_shape, window):  # type: ignore[no-untyped-def]
-    """The contiguous runs of a filter: segments[0] are offsets in the image, segments[1] in the filter; and their length.
+    """The contiguous runs of a filter, and their length: segments[0] are offsets in the image, [1] in the filter.
 
     Without dilation a whole kernel row is one run of Q·C numbers.
     """
@@ -171,7 +171,9 @@ def _over_columns(image, filters, pairs, places, rows, terms, is_sum):  # type: 
             done += 6 * lanes(image)
         else:
             tile = zeros(image, places, ROW_1)
-            _sum_or_scatter(image, filters, pairs, places, rows, (done, min(left, lanes(image))), is_sum, tile)
+            _sum_or_scatter(
+                image, filters, pairs, places, rows, (done, min(left, lanes(image))), is_sum, tile
+            )
             done += lanes(image)
 
 
@@ -254,7 +256,9 @@ def _add_routed_columns(dy, y, argmax, x, dw, routes, pool, columns, width):  # 
             at = (n * len(starts) + t) * filters + f
             passed, where = passed_row(row, dy, y, at, count), index_row(row, argmax, at, count)
             for m in range(pool.kernel_size[0] * pool.kernel_size[1]):
-                tile = outer_fma(tile, x, offsets, read(starts, t * starts.shape[1] + m), select_row(passed, where, m))
+                tile = outer_fma(
+                    tile, x, offsets, read(starts, t * starts.shape[1] + m), select_row(passed, where, m)
+                )
         add_rows(dw, rows, tile, count)
 
 

@@ -7,7 +7,16 @@ import numpy as np
 
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import add_rows, lanes, store_rows, zeros
-from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate, six_steps, start_tile, width_for
+from minicnn.kernels._tile import (
+    ROW_1,
+    ROW_2,
+    ROW_WIDEST,
+    WIDEST,
+    accumulate,
+    six_steps,
+    start_tile,
+    width_for,
+)
 
 TERMS_PER_BLOCK = 512
 """Long sums are cut into blocks of at most so many terms: a block of w stays in the L2 cache while all samples pass,
@@ -47,7 +56,9 @@ def _multiply(x, w, b, y, block, columns, width):  # type: ignore[no-untyped-def
             tile = accumulate(tile, row, x, offsets, 1, w, f, filters, terms, count)
             store_rows(y, places, tile, count)
         else:
-            tile = accumulate(zeros(x, offsets, width), row, x, offsets, 1, w, c * filters + f, filters, terms, count)
+            tile = accumulate(
+                zeros(x, offsets, width), row, x, offsets, 1, w, c * filters + f, filters, terms, count
+            )
             add_rows(y, places, tile, count)
 
 

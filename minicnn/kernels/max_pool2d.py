@@ -48,10 +48,8 @@ def _pool_pixel(x, y, argmax, window, place, rows, columns):  # type: ignore[no-
                 at = (n * height + h + p * window.dilation[0]) * width + v + q * window.dilation[1]
                 values = load_row(row, x, at * channels + c, count)
                 tap = p * window.kernel_size[1] + q
-                if p == rows[0] and q == columns[0]:
-                    state = max_state(values, tap)
-                else:
-                    state = fold_max(state, values, tap)
+                is_first = p == rows[0] and q == columns[0]
+                state = max_state(values, tap) if is_first else fold_max(state, values, tap)
         store_max(y, argmax, ((n * y.shape[1] + i) * y.shape[2] + j) * channels + c, state, count)
 
 
