@@ -73,7 +73,7 @@ class Steps:
     def _resolve_metrics(self, y_shape: ops.Shape, output_shape: ops.Shape) -> None:
         resolve = metrics_module.resolve
         self._metrics, self._weighted = (
-            [resolve(given, y_shape, output_shape, self.loss) for given in group] for group in self._given
+            [resolve(given, y_shape, output_shape) for given in group] for group in self._given
         )
 
     # Steps

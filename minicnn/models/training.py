@@ -330,13 +330,20 @@ class Trainer:
 
 
 def metrics_of(given: Any, argument: str) -> list[Any]:
-    """A flat list of metrics, each still what the user gave: strings are resolved when the targets are known."""
+    """A flat list of metrics, still as they were given: what 'accuracy' means shows when the targets are known.
+
+    Raises:
+        ValueError: not a list of metrics, or an unknown one.
+    """
     if given is None:
         return []
     if isinstance(given, str | metrics.Metric) or callable(given):
         given = [given]
     if not isinstance(given, list | tuple):
         raise ValueError(f"`{argument}` must be a list of metrics. Received {argument}={given!r}.")
+    for item in given:
+        if item not in ("accuracy", "acc"):
+            metrics.get(item)
     return list(given)
 
 
