@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-KINDS = ("activations", "callbacks", "initializers", "layers", "losses", "metrics", "models", "optimizers")
+KINDS = ("activations", "initializers", "layers", "losses", "metrics", "models", "optimizers")
 """Public modules whose classes a configuration may name."""
 
 KERAS_HOMES = {"models": "keras"}

@@ -74,6 +74,7 @@ _CLASSES = (
     CategoricalCrossentropy,
     Mean,
     MeanAbsoluteError,
+    MeanMetricWrapper,
     MeanSquaredError,
     SparseCategoricalAccuracy,
     SparseCategoricalCrossentropy,

@@ -7,6 +7,8 @@ kept in float64; results are given in the metric's dtype.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from minicnn import initializers
 from minicnn.engine.parameters import Variable
 from minicnn.errors import ShapeError
 from minicnn.naming import unique_name
-from minicnn.registry import serialize_object
 
 
 class Metric:
@@ -141,7 +142,25 @@ class MeanMetricWrapper(Mean):
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"fn": serialize_object(self._fn)} | self._fn_kwargs
+        """As the base; a function is its name."""
+        return super().get_config() | {"fn": getattr(self._fn, "__name__", None)} | self._fn_kwargs
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Metric:
+        """Also takes the name of a function of `minicnn.metrics` as `fn`.
+
+        Raises:
+            ValueError: another name.
+        """
+        fn = config.get("fn")
+        if "fn" not in config or callable(fn):
+            return cls(**config)
+        public = import_module("minicnn.metrics")
+        if fn not in public.__all__ or not isfunction(getattr(public, fn)):
+            raise ValueError(
+                f"`fn` must be a function, or the name of one in minicnn.metrics. Received {fn!r}."
+            )
+        return cls(**{**config, "fn": getattr(public, fn)})
 
 
 def _by_sample(

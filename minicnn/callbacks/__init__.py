@@ -1,0 +1,21 @@
+"""Callbacks: what happens around epochs and batches. Names, arguments and meanings are Keras's."""
+
+from minicnn.callbacks.callback import Callback, History, LambdaCallback, TerminateOnNaN
+from minicnn.callbacks.callback_list import CallbackList
+from minicnn.callbacks.csv_logger import CSVLogger
+from minicnn.callbacks.learning_rate_scheduler import LearningRateScheduler
+from minicnn.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+from minicnn.callbacks.progbar_logger import ProgbarLogger
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

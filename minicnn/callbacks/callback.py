@@ -1,0 +1,146 @@
+"""The base of all callbacks, and the simplest ones. Hooks and their moments are Keras's (keras/src/callbacks/).
+
+`logs` are the values so far, name → float, in alphabetical order. Those of `on_epoch_end` also hold the validation's,
+under 'val_…'; what a callback adds to them, the callbacks after it see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from minicnn.progbar import print_message
+
+Logs = dict[str, Any]
+
+
+class Callback:
+    """Subclasses define the hooks they need. `model` is the model, `params` has 'verbose', 'epochs' and 'steps'."""
+
+    def __init__(self) -> None:
+        self.params: Mapping[str, Any] | None = None
+        self.model: Any = None
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        self.model = model
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch, with its logs."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before each epoch, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After each epoch and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before each batch of an epoch, counted from 0."""
+        self.on_batch_begin(batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After each batch, with the running means of the epoch."""
+        self.on_batch_end(batch, logs=logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """An older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """An older name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before an evaluation, or a validation inside `fit`."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After it, with its results."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before each of its batches."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After each of its batches, with the running means."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After it."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before each of its batches."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After each of its batches; logs['outputs'] are the batch's."""
+
+
+class LambdaCallback(Callback):
+    """Hooks given as functions, called with what the hook is called with."""
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        hooks = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in (hooks | kwargs).items():
+            if function is not None:
+                setattr(self, name, function)
+
+
+class History(Callback):
+    """What `fit` returns: `history` maps each name to its values, one an epoch; `epoch` lists the epochs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch: list[int] = []
+        self.history: dict[str, list[Any]] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class TerminateOnNaN(Callback):
+    """Stops training after a batch that leaves the loss NaN or infinite.
+
+    Args:
+        raise_error: raise a RuntimeError instead.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = raise_error
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None or math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(
+                f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training immediately."
+            )
+        print_message(f"Batch {batch}: Invalid loss, terminating training")
+        self.model.stop_training = True
