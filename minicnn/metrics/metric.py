@@ -152,15 +152,14 @@ class MeanMetricWrapper(Mean):
         Raises:
             ValueError: another name.
         """
-        fn = config.get("fn")
-        if "fn" not in config or callable(fn):
+        if "fn" not in config or callable(config["fn"]):
             return cls(**config)
-        public = import_module("minicnn.metrics")
-        if fn not in public.__all__ or not isfunction(getattr(public, fn)):
+        function = getattr(import_module("minicnn.metrics"), str(config["fn"]), None)
+        if not isfunction(function):
             raise ValueError(
-                f"`fn` must be a function, or the name of one in minicnn.metrics. Received {fn!r}."
+                f"`fn` must be a function or the name of one in metrics. Received {config['fn']!r}."
             )
-        return cls(**{**config, "fn": getattr(public, fn)})
+        return cls(**{**config, "fn": function})
 
 
 def _by_sample(
