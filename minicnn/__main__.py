@@ -1,0 +1,5 @@
+"""`python -m minicnn` is `minicnn`."""
+
+from minicnn.cli import main
+
+main()

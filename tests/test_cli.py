@@ -1,0 +1,296 @@
+"""The command line: a run and what it leaves; bad input is one line on stderr and exit status 2."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn import cli, runs
+from minicnn.datasets import mnist
+from minicnn.digits import read_digit
+
+NET = """
+from minicnn import Input, layers, models
+
+def small():
+    return models.Sequential([
+        Input((28, 28, 1)), layers.Conv2D(4, 5, strides=3, activation="relu"), layers.Dropout(0.1),
+        layers.Flatten(), layers.Dense(10, activation="softmax"),
+    ])
+
+def unbuilt():
+    return models.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")])
+
+def fails():
+    return 1 // 0
+
+def no_model():
+    return "a net"
+
+def two_classes():
+    return models.Sequential([layers.Flatten(), layers.Dense(2, activation="softmax")])
+
+def no_classes():
+    return models.Sequential([Input((28, 28, 1)), layers.Conv2D(4, 3)])
+
+def colours():
+    return models.Sequential([Input((28, 28, 3)), layers.Flatten(), layers.Dense(10)])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small data set, a file of nets, pictures, and things that are none of these."""
+    folder = tmp_path_factory.mktemp("cli")
+    (x, y), (test_x, test_y) = mnist.load_data()
+    np.savez(
+        folder / "digits.npz", x_train=x[:500], y_train=y[:500], x_test=test_x[:100], y_test=test_y[:100]
+    )
+    (folder / "net.py").write_text(NET)
+    (folder / "broken.py").write_text("def f(:\n")
+    (folder / "text.txt").write_text("text")
+    for k in range(2):
+        Image.fromarray(255 - test_x[k]).resize((84, 84)).save(folder / f"{test_y[k]}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The folder that a short training run left."""
+    out = folder / "run"
+    options = [
+        "--epochs",
+        "2",
+        "--batch-size",
+        "50",
+        "--optimizer",
+        "adam",
+        "--learning-rate",
+        "0.01",
+        "--seed",
+        "3",
+    ]
+    status = cli.run(
+        [
+            "train",
+            *options,
+            "--data",
+            f"{folder}/digits.npz",
+            "--model",
+            f"{folder}/net.py:small",
+            "--out",
+            str(out),
+        ]
+    )
+    assert status == 0
+    return out
+
+
+class TestRun:
+    def test_what_it_leaves(self, trained):
+        assert sorted(path.name for path in trained.iterdir()) == [
+            *("config.json", "confusion_matrix.png", "history.json", "history.png", "metrics.json"),
+            *("misclassified.png", "model.weights.h5"),
+        ]
+        history = json.loads((trained / "history.json").read_text())
+        assert sorted(history) == ["accuracy", "loss"]
+        assert [len(values) for values in history.values()] == [2, 2]
+        metrics = json.loads((trained / "metrics.json").read_text())
+        assert sorted(metrics) == ["seconds", "test_accuracy", "test_loss"]
+        assert metrics["test_accuracy"] > 0.3 and metrics["seconds"] > 0
+        config = json.loads((trained / "config.json").read_text())["training"]
+        assert (config["epochs"], config["optimizer"], config["learning_rate"], config["seed"]) == (
+            2,
+            "adam",
+            0.01,
+            3,
+        )
+        for name in ("history.png", "confusion_matrix.png", "misclassified.png"):
+            with Image.open(trained / name) as picture:
+                assert min(picture.size) > 100
+
+    def test_the_same_seed_gives_the_same_weights(self, trained, folder, tmp_path):
+        def again(seed, threads):
+            options = [
+                "--epochs",
+                "2",
+                "--batch-size",
+                "50",
+                "--optimizer",
+                "adam",
+                "--learning-rate",
+                "0.01",
+            ]
+            data = [
+                "--data",
+                f"{folder}/digits.npz",
+                "--model",
+                f"{folder}/net.py:small",
+                "--out",
+                str(tmp_path),
+            ]
+            assert cli.run(["train", *options, *data, "--seed", seed, "--threads", threads]) == 0
+            return weights(tmp_path)
+
+        def weights(run):
+            return [w.tobytes() for w in runs.load_run(run)[0].get_weights()]
+
+        assert again("3", "3") == weights(trained)
+        assert again("4", "1") != weights(trained)
+
+    def test_evaluate_finds_the_numbers_of_the_run(self, trained, capsys):
+        capsys.readouterr()
+        assert cli.run(["evaluate", str(trained)]) == 0
+        metrics = json.loads((trained / "metrics.json").read_text())
+        line = f"test_accuracy: {metrics['test_accuracy']:.4f} - test_loss: {metrics['test_loss']:.4f}"
+        assert line in capsys.readouterr().out
+
+    def test_evaluate_on_other_data(self, trained, capsys):
+        assert cli.run(["evaluate", str(trained), "--data", "", "--threads", "1"]) == 2
+        capsys.readouterr()
+
+    def test_predict_draws_ten_bars_for_each_picture(self, trained, folder, capsys):
+        assert cli.run(["predict", str(trained), f"{folder}/7.png", f"{folder}/2.png"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 22
+        net, _ = runs.load_run(trained)
+        images = np.stack([read_digit(folder / name)[..., np.newaxis] / 255 for name in ("7.png", "2.png")])
+        for first, probabilities in zip((0, 11), net.predict(images, verbose=0), strict=True):
+            assert lines[first].endswith(f": {probabilities.argmax()}")
+            shown = [float(line.split()[-1].rstrip("%")) / 100 for line in lines[first + 1 : first + 11]]
+            np.testing.assert_allclose(shown, probabilities, atol=5.1e-5)  # two decimals of a percentage
+            bars = [line.count("█") for line in lines[first + 1 : first + 11]]
+            assert bars.index(max(bars)) == probabilities.argmax()
+
+    def test_summary(self, folder, capsys):
+        assert cli.run(["summary"]) == 0
+        assert "93,322" in capsys.readouterr().out
+        assert cli.run(["summary", "--model", f"{folder}/net.py:small"]) == 0
+        assert "dropout" in capsys.readouterr().out
+
+    def test_a_net_without_an_input_is_built_for_the_data(self, folder, tmp_path):
+        options = [
+            "--epochs",
+            "1",
+            "--model",
+            f"{folder}/net.py:unbuilt",
+            "--out",
+            str(tmp_path / "deep" / "er"),
+        ]
+        assert cli.run(["train", "--data", f"{folder}/digits.npz", *options]) == 0
+        assert runs.load_run(tmp_path / "deep" / "er")[0].layers[-1].kernel.shape == (784, 10)
+
+    def test_the_book_net_fits_itself_to_the_data(self, folder, tmp_path):
+        x = np.zeros((6, 22, 24), np.uint8)
+        x[:, ::2] = 255
+        np.savez(tmp_path / "d.npz", x_train=x, y_train=np.arange(6) * 2, x_test=x, y_test=np.arange(6))
+        assert (
+            cli.run(["train", "--data", f"{tmp_path}/d.npz", "--epochs", "1", "--out", f"{tmp_path}/out"])
+            == 0
+        )
+        net, _ = runs.load_run(tmp_path / "out")
+        assert net.input_shape == (None, 22, 24, 1) and net.output_shape == (None, 11)
+
+
+USES_FOLDER = "{folder}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train --epochs 0", "--epochs"),
+        ("train --epochs many", "--epochs"),
+        ("train --batch-size -1", "--batch-size"),
+        ("train --seed -1", "--seed"),
+        ("train --threads 0", "--threads"),
+        ("train --learning-rate 0", "--learning-rate must be a positive number"),
+        ("train --learning-rate nan", "--learning-rate must be a positive number"),
+        ("train --optimizer adamant", "adamant"),
+        ("train --data {folder}/missing.npz", "missing.npz"),
+        ("train --data {folder}/text.txt", "text.txt must be an .npz archive"),
+        ("train --out {folder}/text.txt", "text.txt"),
+        ("train --model net", "FILE.py:function"),
+        ("train --model {folder}/missing.py:small", "There is no file"),
+        ("train --model {folder}/broken.py:small", "failed at line 1: SyntaxError"),
+        ("train --model {folder}/net.py:large", "must define a function large"),
+        ("train --model {folder}/net.py:fails", "failed at line 14: ZeroDivisionError"),
+        ("train --model {folder}/net.py:no_model", "must return a model. Received a str"),
+        ("train --model {folder}/net.py:two_classes", "one output for each of 10 classes"),
+        ("train --model {folder}/net.py:no_classes", "one output for each of 10 classes"),
+        ("train --model {folder}/net.py:colours", "(None, 28, 28, 3)"),
+        ("summary --model {folder}/net.py:fails", "ZeroDivisionError"),
+        ("evaluate {folder}", "A run is a folder with config.json"),
+        ("evaluate {folder}/nowhere", "A run is a folder with config.json"),
+        ("predict {folder}/nowhere {folder}/7.png", "A run is a folder with config.json"),
+        ("predict {run} {folder}/missing.png", "missing.png"),
+        ("predict {run} {folder}/text.txt", "must be a picture that can be read"),
+        ("predict {run} {folder}/7.png {folder}/text.txt", "must be a picture that can be read"),
+        ("predict {run}", "IMAGE.png"),
+        ("evaluate", "RUN"),
+        ("fly", "fly"),
+        ("train --speed 3", "--speed"),
+        ("train now", "now"),
+    ],
+)
+def test_bad_input(arguments, words, folder, trained, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert cli.run(arguments.format(folder=folder, run=trained).split()) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1 and output.err.startswith("minicnn: ")
+    assert words in output.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{", "must be the configuration of a run"),
+        ("config.json", b"[]", "must be the configuration of a run"),
+        ("config.json", b"[" * 100_000, "must be the configuration of a run"),
+        ("config.json", b'{"model": {}, "training": {}}', "must describe a model"),
+        ("config.json", b'{"model": {"layers": [3]}, "training": {}}', "must describe a model"),
+        ("model.weights.h5", b"text", "must hold the weights"),
+    ],
+)
+def test_damaged_runs(name, content, words, trained, tmp_path, capsys):
+    for path in trained.glob("*.[jh]*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes(content)
+    assert cli.run(["evaluate", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert words in err and name in err and err.count("\n") == 1
+
+
+def test_an_error_of_our_own_is_not_hidden(monkeypatch):
+    def fail(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runs, "book_net", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["summary"])
+
+
+def test_interrupted(monkeypatch, capsys):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "book_net", interrupt)
+    assert cli.run(["summary"]) == 130
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"]])
+def test_help(arguments, capsys):
+    assert cli.run(arguments) == 0
+    assert "minicnn" in capsys.readouterr().out
+
+
+def test_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "minicnn", "fly"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
