@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import config
+from minicnn.checks import number, optional_number
 from minicnn.engine import ops
 from minicnn.reference import activations as reference
 from minicnn.reference.softmax import softmax_forward
@@ -27,22 +28,23 @@ def relu(
     """max(x, 0); in general x from `threshold` up to `max_value`, negative_slope·(x − threshold) below."""
     if not negative_slope and max_value is None and not threshold:
         return reference.relu_forward(_as_float(x))[0]
-    return reference.clipped_relu_forward(_as_float(x), negative_slope, max_value, threshold)[0]
+    slope, limit = number("negative_slope", negative_slope), optional_number("max_value", max_value)
+    return reference.clipped_relu_forward(_as_float(x), slope, limit, number("threshold", threshold))[0]
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> np.ndarray:
     """x above 0, negative_slope·x below."""
-    return reference.leaky_relu_forward(_as_float(x), negative_slope)[0]
+    return reference.leaky_relu_forward(_as_float(x), number("negative_slope", negative_slope))[0]
 
 
 def elu(x: Any, alpha: float = 1.0) -> np.ndarray:
     """x above 0, α·(e^x − 1) below."""
-    return reference.elu_forward(_as_float(x), alpha)[0]
+    return reference.elu_forward(_as_float(x), number("alpha", alpha))[0]
 
 
 def gelu(x: Any, approximate: bool = False) -> np.ndarray:
     """x·Φ(x), Φ the normal distribution function; `approximate` is the form with tanh."""
-    return reference.gelu_forward(_as_float(x), approximate)[0]
+    return reference.gelu_forward(_as_float(x), bool(approximate))[0]
 
 
 def silu(x: Any) -> np.ndarray:

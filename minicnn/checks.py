@@ -26,7 +26,7 @@ def integer(name: str, value: Any, low: int) -> int:
 def number(name: str, value: Any, low: float = -inf, high: float = inf) -> float:
     """A real number in [low, high]; never NaN, and ±∞ only if it is a bound."""
     if not is_number(value) or not low <= value <= high:
-        span = {(-inf, inf): "", (low, inf): f" of at least {low}"}.get((low, high), f" in [{low}, {high}]")
+        span = f" in [{low}, {high}]" if high < inf else f" of at least {low}" if low > -inf else ""
         raise ValueError(f"`{name}` must be a real number{span}. Received {name}={value!r}.")
     return float(value)
 

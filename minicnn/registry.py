@@ -186,7 +186,13 @@ def _keras_home(kind: str) -> str:
 
 
 def _instance(item: Any) -> Any:
-    return item() if inspect.isclass(item) else item
+    """The object, or one of the class, made without arguments."""
+    if not inspect.isclass(item):
+        return item
+    try:
+        return item()
+    except TypeError as error:
+        raise ValueError(f"{item.__name__} can't be made without arguments: {error}.") from None
 
 
 def _from_config(cls: Callable[..., Any], arguments: Any) -> Any:
