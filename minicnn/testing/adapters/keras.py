@@ -10,7 +10,8 @@ import numpy as np
 from minicnn.testing.target import OPTIONS, Target
 
 Array = np.ndarray[Any, Any]
-NAN = "TensorFlow's max pool drops NaN (it compares with >); NumPy and PyTorch let it through"
+NAN = "TensorFlow's max pool starts at the lowest finite number: it drops NaN and turns −inf into that"
+SOFTMAX_NAN = "TensorFlow's float32 softmax keeps a NaN in its own element and gives 0 in the rest of the row"
 EMPTY = "Keras's pooling returns an empty map for a 'valid' pool larger than the image"
 FLOAT32_CONSTANTS = "TensorFlow rounds the Python constants in gelu (√2) to float32, in float64 too"
 
@@ -161,6 +162,7 @@ def targets() -> list[Target]:
     common: dict[str, Any] = {"flush_to_zero": True}
     pool = frozenset(OPTIONS["max_pooling2d"])
     nan = {"no NaN or infinity is hidden": NAN} if tf else {}
+    softmax = {"NaN fills its row and no other": SOFTMAX_NAN} if tf else {}
     empty = {"invalid geometry is refused": EMPTY}
     conv = Target(
         name,
@@ -177,7 +179,7 @@ def targets() -> list[Target]:
         Target(name, "average_pooling2d", *_simple("AveragePooling2D"), pool, differences=empty, **common),
         Target(name, "dense", dense, dense_backward, **common),
         Target(name, "flatten", *_simple("Flatten"), **common),
-        Target(name, "softmax", *_simple("Softmax"), **common),
+        Target(name, "softmax", *_simple("Softmax"), differences=softmax, **common),
     ]
     for activation in ("relu", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus"):
         note: dict[str, Any] = (

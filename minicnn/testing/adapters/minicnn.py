@@ -42,7 +42,9 @@ def _conv_op(x: Array, w: Array, options: dict[str, Any], backend: str, bias: bo
     )
     window = import_module("minicnn.geometry").make_window(x.shape[1:3], w.shape[:2], *sizes)
     parameters = ("w", "b") if bias else ("w",)
-    op = ops.Conv2D("conv", parameters, window=window, filters=w.shape[3], groups=options.get("groups", 1))
+    op = ops.Conv2D(
+        name="conv", parameters=parameters, window=window, filters=w.shape[3], groups=options.get("groups", 1)
+    )
     return plans.make_plan(
         (op,),
         x.shape[1:],

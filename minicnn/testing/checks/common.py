@@ -22,6 +22,8 @@ def unchanged(case: Any, names: Sequence[str], call: Callable[[Any], Any]) -> No
 
 
 INTEGERS = "small integers"
+# Another layout may take another path with another order of summation: bits are compared in one layout only.
+PLAIN = ("contiguous",)
 
 
 def dtype_of(label: str, array: Any, expected: Any) -> None:

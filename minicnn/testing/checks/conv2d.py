@@ -116,7 +116,7 @@ def backward_clean(t: Target, case: ConvCase) -> float:
     first: dict[str, Any] = {}
     unchanged(case, ("x", "w", "dy"), lambda c: first.update(backward(t, c)))
     kept = {k: np.array(v) for k, v in first.items()}
-    backward(t, replace(case, dy=-case.dy))
+    backward(t, replace(case, dy=case.dy + 1))
     again = backward(t, case)
     for label in kept:
         same(f"the earlier {label} after a later call", first[label], kept[label])

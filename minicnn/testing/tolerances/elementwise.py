@@ -44,7 +44,7 @@ def activation_bound(name: str, x: Array, *, arithmetic: Arithmetic = FLOAT32, *
     """
     x = np.asarray(x, dtype=np.float64)
     if name in ("relu", "linear"):
-        return np.zeros_like(x)
+        return np.full_like(x, arithmetic.eta if arithmetic.flush_to_zero else 0.0)
     y = np.abs(oracles.activation_forward(name, x, **options))
     terms = {
         "leaky_relu": y,
@@ -65,7 +65,7 @@ def activation_backward_bound(
     """Bound on ``dy · f'(x)``: 2·FUNCTION·u of the largest term that f' is made of."""
     x, dy = np.asarray(x, dtype=np.float64), np.abs(np.asarray(dy, dtype=np.float64))
     if name in ("relu", "linear"):
-        return np.zeros_like(x)
+        return np.full_like(x, arithmetic.eta if arithmetic.flush_to_zero else 0.0)
     scale = {"gelu": 2.0 + 0.0 * x, "silu": 1.0 + np.abs(x)}.get(name, np.ones_like(x))
     scale = scale * max(1.0, abs(options.get("alpha", 1.0)), abs(options.get("negative_slope", 0.0)))
     return np.asarray(arithmetic.gamma(2 * FUNCTION) * scale * dy + 4 * arithmetic.eta * (dy + 1))

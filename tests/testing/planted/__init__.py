@@ -1,0 +1,1 @@
+"""Planted bugs, by op.  Each module has a right implementation and wrong variations of it."""
