@@ -1,29 +1,42 @@
-"""A model: a chain of layers, what it lowers to, and the executors that run it."""
+"""Models: compile, fit, evaluate, predict. Keras's meanings and arguments.
+
+Source of the meanings: keras/src/trainers/trainer.py and keras/src/backend/tensorflow/trainer.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.engine import ops
-from minicnn.engine.fusion import fuse
-from minicnn.engine.parallel import Executor
-from minicnn.engine.parameters import Variable, give_home
-from minicnn.engine.plan import make_plan
-from minicnn.errors import ShapeError
-from minicnn.layers.input_layer import InputLayer
-from minicnn.layers.layer import UNKNOWN_SIZE, Layer
-from minicnn.layers.symbolic import BatchShape, SymbolicTensor
-from minicnn.models.training import Trainer
-from minicnn.models.wants import Wants
+from minicnn import callbacks as callbacks_module
+from minicnn import losses, metrics, optimizers
+from minicnn import random as random_module
+from minicnn.checks import integer, one_of, only_default
+from minicnn.engine.plan import INPUT
+from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.models.chain import Chain
+from minicnn.models.data import Batch, Data, make_data
+from minicnn.models.data_arguments import split_validation, unpack
+from minicnn.models.steps import Steps
+from minicnn.models.summary import summary
 from minicnn.naming import unique_name
 
 
-class Model(Trainer, Layer):
-    """A chain of layers from one input to one or several outputs of it.
+class Gradients(NamedTuple):
+    """What `model.gradients` returns. Arrays are owned by the caller."""
+
+    loss: float
+    weights: dict[str, np.ndarray]
+    """By the variable's path; empty unless wanted."""
+    input: np.ndarray | None
+    layers: dict[str, np.ndarray]
+    """Gradient by the output of each wanted layer, by name."""
+
+
+class Model(Chain):
+    """A chain of layers that can be trained.
 
     `Model(inputs, outputs)` makes a prefix of a chain, or a model with several outputs (every intermediate activation,
     say), out of symbolic tensors; it shares its layers and weights with every other model that contains them.
@@ -40,278 +53,351 @@ class Model(Trainer, Layer):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(name=name or unique_name("Functional"))
-        self._init_training()
+        self._begin(name or unique_name("Functional"))
         self.has_single_output = isinstance(outputs, SymbolicTensor)
-        taps = [outputs] if isinstance(outputs, SymbolicTensor) else list(outputs)
         starts = [inputs] if isinstance(inputs, SymbolicTensor) else list(inputs)
-        self._connect_chain(starts, taps)
+        self._connect_chain(starts, [outputs] if isinstance(outputs, SymbolicTensor) else list(outputs))
         if not trainable:
             self.trainable = False
 
-    def _connect_chain(self, starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> None:
-        chain = _single_chain(starts, taps)
-        self._start = starts[0]
-        self._taps = taps
-        self._layers = [tensor.layer for tensor in chain[1:] if tensor.layer is not None]
-        self._input, self._output = starts[0], taps[-1]
-        self._finish_build()
+    def _begin(self, name: str) -> None:
+        """An empty chain that hasn't been compiled."""
+        Chain.__init__(self, name)
+        self.optimizer: Any = None
+        self.compiled = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        self.history: Any = None
+        self._steps: Steps | None = None
 
-    def _finish_build(self) -> None:
-        """Everything is known: check dtypes and names."""
-        _check_unique_names(self._layers)
-        dtypes = {layer.dtype for layer in self._layers} or {self.dtype}
-        if len(dtypes) > 1:
-            raise ValueError(
-                "All layers of a model must have one dtype. Received "
-                + ", ".join(f"'{layer.name}': {layer.dtype}" for layer in self._layers)
-                + "."
-            )
-        self.dtype = dtypes.pop()
-        self.built = True
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        *,
+        backend: str = "numba",
+        fuse: bool = True,
+    ) -> None:
+        """Choose how the model learns. Which weights are trained is read off `layer.trainable` here.
+
+        `backend` is 'numba' or 'reference' (plain NumPy, to step through); `fuse=False` keeps every op by itself.
+        `run_eagerly`, `jit_compile` and `auto_scale_loss` are accepted and change nothing.
+
+        Raises:
+            ValueError: an unknown optimizer, loss, metric or backend; `loss_weights`, which isn't implemented.
+        """
+        only_default("compile", loss_weights=(loss_weights, None))
+        chosen = one_of("backend", backend, ("numba", "reference"))
+        steps = Steps(
+            self,
+            optimizers.get(optimizer),
+            losses.resolve(loss) if loss is not None else None,
+            metrics_of(metrics, "metrics"),
+            metrics_of(weighted_metrics, "weighted_metrics"),
+        )
+        self.steps_per_execution = integer("steps_per_execution", steps_per_execution, 1)
+        self._steps, self.optimizer, self.loss = steps, steps.optimizer, loss
+        self.backend, self.fuses = chosen, bool(fuse)
+        self.compiled = True
         self._forget_executors()
 
-    # Structure
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Iterable[int] = 1,
+    ) -> Any:
+        """Train for `epochs` passes over the data and return the History. Arguments are Keras's.
 
-    @property
-    def layers(self) -> list[Layer]:
-        start = self._start.layer
-        return [start, *self._layers] if isinstance(start, InputLayer) else list(self._layers)
-
-    @property
-    def inputs(self) -> list[SymbolicTensor]:
-        return [self._start]
-
-    @property
-    def outputs(self) -> list[SymbolicTensor]:
-        return list(self._taps)
-
-    @property
-    def input_shape(self) -> BatchShape:
-        return self.input.shape
-
-    @property
-    def output_shape(self) -> BatchShape | list[BatchShape]:
-        return self._taps[0].shape if self.has_single_output else [tap.shape for tap in self._taps]
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """A layer by name or by position in `layers`.
+        x, y: arrays (N, …), a generator of (x, y[, sample_weight]) batches, or a `utils.PyDataset`.
 
         Raises:
-            ValueError: both or neither given, or no such layer; the message lists what there is.
+            TypeError: complex, object or string arrays.
+            ValueError: whatever doesn't fit, checked before the first step; no weight has changed then.
         """
-        if (name is None) == (index is None):
-            raise ValueError(f"get_layer takes either `name` or `index`. Received name={name!r}, index={index!r}.")
-        layers = self.layers
-        if index is not None:
-            if not -len(layers) <= index < len(layers):
-                raise ValueError(f"`index` must lie within the model's {len(layers)} layers. Received index={index}.")
-            return layers[index]
-        for layer in layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"No layer is named {name!r}. Existing layers are: {[layer.name for layer in layers]}.")
-
-    @property
-    def variables(self) -> list[Variable]:
-        return [variable for layer in self._layers for variable in layer.variables]
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._layers:
-            layer.trainable = value
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return [v for layer in self._layers for v in layer.trainable_variables] if self.trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        trainable = {id(v) for v in self.trainable_variables}
-        return [v for v in self.variables if id(v) not in trainable]
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
-
-    # Lowering and running
-
-    def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
-        """As a layer of another model: the ops of all layers, then the identity under the model's name."""
-        return (*self._lower_layers(shape), ops.Identity(name=self.name))
-
-    def _lower_layers(self, shape: ops.Shape) -> list[ops.Op]:
-        chain: list[ops.Op] = []
-        for layer in self._layers:
-            layer.check_input_shape((None, *shape))
-            for op in layer.lower(shape):
-                chain.append(op)
-                shape = op.output_shape(shape)
-        return chain
-
-    @property
-    def last_op(self) -> ops.Op:
-        """What the model ends in: a loss that contains it takes its place."""
-        shape = tuple(size or UNKNOWN_SIZE for size in self._start.shape[1:])
-        return next(op for op in reversed(self._lower_layers(shape)) if not isinstance(op, ops.Identity))
-
-    def make_executor(self, wants: Wants) -> Executor:
-        """Lower, fuse, plan."""
-        keep = {*wants.value_gradients, *wants.intermediates}
-        chain = [
-            op
-            for op in self._lower_layers(wants.input_shape)
-            if not isinstance(op, ops.Identity) or op.name in keep
-        ]
-        chain = join_loss(chain, wants.loss)
-        plan = make_plan(
-            fuse(chain, keep) if self.fuses else chain,
-            wants.input_shape,
-            training=wants.training,
-            backend=self.backend,
-            dtype=self.dtype,
-            gradients=wants.gradients,
-            value_gradients=wants.value_gradients,
-            intermediates=wants.intermediates,
+        steps = self._compiled_steps("fit")
+        epochs = integer("epochs", epochs, 1)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
+        train = make_data(
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            seed=random_module.next_seed(),
         )
-        by_path = {v.path: v for v in self.variables}
-        return Executor(plan, [by_path[path] for path in plan.gradients])
+        steps.prepare(train, training=True)
+        validation = None
+        if validation_data is not None:
+            val_x, val_y, val_weight = unpack(validation_data)
+            validation = make_data(
+                val_x, val_y, val_weight, batch_size=validation_batch_size or batch_size, steps=validation_steps
+            )
+            steps.prepare(validation, training=False)
+        listeners = self._listeners(callbacks, verbose, epochs, train.num_batches, add_history=True)
+        self.stop_training = False
+        listeners.on_train_begin()
+        logs: dict[str, float] = {}
+        for epoch in range(initial_epoch, epochs):
+            logs = self._run_epoch(steps, train, epoch, listeners)
+            if validation is not None and _is_due(epoch, validation_freq):
+                steps.reset_metrics()
+                listeners.on_test_begin()
+                results = self._run_test(steps, validation, listeners)
+                listeners.on_test_end(results)
+                logs |= {f"val_{name}": value for name, value in results.items()}
+            listeners.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        listeners.on_train_end(logs)
+        return self.history
 
-    @contextmanager
-    def executor(self, wants: Wants) -> Iterator[Executor]:
-        """An executor for `wants` that nobody else uses meanwhile; kept for the next time."""
-        idle = self._executors.setdefault(wants, [])
-        try:
-            executor = idle.pop()
-        except IndexError:
-            executor = self.make_executor(wants)
-        yield executor
-        idle.append(executor)
+    def _run_epoch(self, steps: Steps, data: Data, epoch: int, listeners: Any) -> dict[str, float]:
+        steps.reset_metrics()
+        listeners.on_epoch_begin(epoch)
+        logs: dict[str, float] = {}
+        for first, last, group in _groups(data.epoch(epoch), self.steps_per_execution):
+            listeners.on_train_batch_begin(first)
+            for batch in group:
+                steps.train(batch)
+            logs = steps.results()
+            listeners.on_train_batch_end(last, logs)
+            if self.stop_training:
+                break
+        return dict(logs)
 
-    def _forget_executors(self) -> None:
-        self._executors: dict[Wants, list[Executor]] = {}
-        self._parameters: dict[str, np.ndarray] | None = None
+    def _run_test(self, steps: Steps, data: Data, listeners: Any) -> dict[str, float]:
+        self.stop_evaluating = False
+        for first, last, group in _groups(data.epoch(0), self.steps_per_execution):
+            listeners.on_test_batch_begin(first)
+            for batch in group:
+                steps.test(batch)
+            listeners.on_test_batch_end(last, steps.results())
+            if self.stop_evaluating:
+                break
+        return steps.results()
 
-    def parameters(self) -> dict[str, np.ndarray]:
-        """The arrays of the variables by path. They are never rebound after this has been called.
-
-        Not sooner do the weights get their home: a model that grows layer by layer then still has one flat vector.
-        """
-        if self._parameters is None:
-            give_home(self.variables)
-            self._parameters = super().parameters()
-        return self._parameters
-
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
-        """The outputs for an array (N, …), all in one batch; a symbolic tensor for a symbolic one.
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss and the metrics over the data: a number, a list [loss, *metrics], or a dict.
 
         Raises:
-            ShapeError: a rank or a number of channels that a layer doesn't take.
+            TypeError, ValueError: as `fit`.
         """
-        if isinstance(inputs, SymbolicTensor):
-            return self.connect(inputs)
-        x = np.asarray(inputs)
-        return self.run_batch(self._prepared(self.adjust_rank(x)), training)
+        compiled = self._compiled_steps("evaluate")
+        data = make_data(x, y, sample_weight, batch_size=batch_size, steps=steps)
+        compiled.prepare(data, training=False)
+        listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
+        listeners.on_test_begin()
+        compiled.reset_metrics()
+        logs = self._run_test(compiled, data, listeners)
+        listeners.on_test_end(logs)
+        return logs if return_dict else _unwrapped(compiled.in_order(logs))
 
-    def adjust_rank(self, x: np.ndarray) -> np.ndarray:
-        """Add or drop a last axis of size 1 if that is all that is missing, as Keras does
-        (keras/src/models/functional.py, `_adjust_input_rank`)."""
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for all of x, batch by batch: an array (N, …), or a list of them for several outputs.
+
+        Raises:
+            TypeError, ValueError: data of the wrong kind or shape. NaN goes through.
+        """
+        data = make_data(x, batch_size=batch_size, steps=steps, finite=False)
+        self._build_for(data.peek().x)
+        listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
+        self.stop_predicting = False
+        listeners.on_predict_begin()
+        parts = []
+        for index, batch in enumerate(data.epoch(0)):
+            listeners.on_predict_batch_begin(index)
+            outputs = self.predict_on_batch(batch.x)
+            parts.append(outputs if isinstance(outputs, list) else [outputs])
+            listeners.on_predict_batch_end(index, {"outputs": outputs})
+            if self.stop_predicting:
+                break
+        listeners.on_predict_end()
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return whole[0] if self.has_single_output else whole
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        return self(x)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step on exactly this batch. Metrics go on counting until `reset_metrics`, as in Keras."""
+        steps = self._compiled_steps("train_on_batch")
+        data = make_data(x, y, sample_weight, batch_size=_length(x), class_weight=class_weight)
+        steps.prepare(data, training=True)
+        steps.train(data.peek())
+        logs = steps.results()
+        return logs if return_dict else _unwrapped(steps.in_order(logs))
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and the metrics on exactly this batch, without training."""
+        steps = self._compiled_steps("test_on_batch")
+        data = make_data(x, y, sample_weight, batch_size=_length(x))
+        steps.prepare(data, training=False)
+        steps.test(data.peek())
+        logs = steps.results()
+        return logs if return_dict else _unwrapped(steps.in_order(logs))
+
+    def gradients(
+        self, x: Any, y: Any, sample_weight: Any = None, *, wants: Sequence[str] = ("weights",)
+    ) -> Gradients:
+        """The loss on one batch and its gradients, without changing anything; Dropout is off.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+            wants: any of 'weights' (every trainable weight), 'input' (x), and names of layers (their outputs).
+
+        Raises:
+            ValueError: a name that no layer has; otherwise as `fit`.
+        """
+        steps = self._compiled_steps("gradients")
+        data = make_data(x, y, sample_weight, batch_size=_length(x))
+        steps.prepare(data, training=False)
+        wants = (wants,) if isinstance(wants, str) else tuple(wants)
+        named = tuple(name for name in wants if name not in ("weights", INPUT))
+        for name in named:
+            self.get_layer(name)
+        values = (*named, *((INPUT,) if INPUT in wants else ()))
+        return Gradients(*steps.gradients(data.peek(), "weights" in wants, values))
+
+    def reset_metrics(self) -> None:
+        """Start counting the loss and all metrics anew."""
+        if self._steps is not None:
+            self._steps.reset_metrics()
+
+    @property
+    def metrics(self) -> list[Any]:
+        return self._steps.metrics if self._steps is not None else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        return [metric.name for metric in self.metrics]
+
+    summary = summary
+
+    def _compiled_steps(self, method: str) -> Steps:
+        if self._steps is None:
+            raise ValueError(f"You must call `compile()` before calling `{method}()`.")
+        if self._steps.structure_version != self.structure_version:
+            raise ValueError(
+                f"The layers of model '{self.name}' have changed since `compile()`. Call `compile()` again before "
+                f"`{method}()`."
+            )
+        return self._steps
+
+    def _build_for(self, x: np.ndarray) -> np.ndarray:
+        """x with its rank adjusted, the model built for it."""
         if not self.built:
-            return x
-        expected = self._start.shape
-        if x.ndim == len(expected) - 1 and expected[-1] == 1:
-            return x[..., None]
-        if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
-            return x[..., 0]
+            self.build((None, *x.shape[1:]))
+        x = self.adjust_rank(x)
+        self.check_input_shape((None, *x.shape[1:]))
         return x
 
-    def connect(self, tensor: SymbolicTensor) -> SymbolicTensor:
-        """As a layer of another model: the end of the chain is the output.
-
-        Raises:
-            ValueError: a model of several outputs.
-        """
-        self.ensure_built(tensor.shape)
-        if len(self._taps) > 1:
-            raise ValueError(
-                f"Only a model with one output can be a layer of another. Model '{self.name}' has {len(self._taps)}."
-            )
-        shape = self.compute_output_shape(tensor.shape)
-        return SymbolicTensor(shape, self.dtype, self.name, self, tensor)
-
-    def run_batch(self, x: np.ndarray, training: bool = False) -> Any:
-        """Outputs for one batch of the model's dtype; owned arrays, a list if the model was made with a list."""
-        names = tuple(tap.name for tap in self._taps)
-        wants = Wants(x.shape[1:], training, intermediates=names if len(names) > 1 else ())
-        with self.executor(wants) as executor:
-            batch = executor.run(self.parameters(), x, step=next(self._calls) if training else 0)
-        if self.has_single_output:
-            return batch.outputs
-        return [batch.outputs] if len(names) == 1 else [batch.values[name] for name in names]
-
-    def check_input_shape(self, input_shape: BatchShape) -> None:
-        if not self.built:
-            return
-        expected = self._start.shape
-        if len(input_shape) != len(expected) or any(
-            size is not None and came is not None and size != came
-            for size, came in zip(expected[1:], input_shape[1:], strict=False)
-        ):
-            raise ShapeError(
-                f"Model '{self.name}' takes inputs of shape {expected}. Received shape {tuple(input_shape)}."
-            )
-
-    def count_params(self) -> int:
-        if not self.built:
-            raise ValueError(
-                f"count_params needs a built model: model '{self.name}' has no input shape yet. "
-                "Add an Input, call `build(input_shape)` or call the model on data first."
-            )
-        return sum(v.array.size for v in self.variables)
+    def _listeners(
+        self, callbacks: Any, verbose: int | str, epochs: int, steps: int | None, add_history: bool = False
+    ) -> Any:
+        if isinstance(callbacks, callbacks_module.CallbackList):
+            return callbacks
+        return callbacks_module.CallbackList(
+            callbacks,
+            add_history=add_history,
+            add_progbar=verbose != 0,
+            model=self,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+        )
 
 
-def join_loss(chain: Sequence[ops.Op], loss: ops.Loss | None) -> list[ops.Op]:
-    """Append the loss; a cross-entropy from logits takes the place of the softmax or sigmoid it contains."""
-    if loss is None:
-        return list(chain)
-    replaced = isinstance(loss, ops.SoftmaxCrossEntropy | ops.SigmoidCrossEntropy)
-    return [*(chain[:-1] if replaced else chain), loss]
-
-
-def _single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> list[SymbolicTensor]:
-    """The tensors from the one input to the farthest output.
+def metrics_of(given: Any, argument: str) -> list[Any]:
+    """A flat list of metrics, still as they were given: what 'accuracy' means shows when the targets are known.
 
     Raises:
-        ValueError: not one input, no output, or outputs that don't lie on one chain from it.
+        ValueError: not a list of metrics, or an unknown one.
     """
-    for tensor in (*starts, *taps):
-        if not isinstance(tensor, SymbolicTensor):
-            raise ValueError(f"`inputs` and `outputs` must be symbolic tensors. Received {type(tensor).__name__}.")
-    if len(starts) != 1 or not taps:
-        raise ValueError(
-            "A model is a chain: it has one input and at least one output. "
-            f"Received {len(starts)} inputs and {len(taps)} outputs."
-        )
-    histories = [tap.history() for tap in taps]
-    longest = max(histories, key=len)
-    if starts[0] not in longest:
-        raise ValueError(f"The outputs must come from the input {starts[0].name!r}. It is not among their ancestors.")
-    chain = longest[longest.index(starts[0]) :]
-    for tap in taps:
-        if tap not in chain[1:]:
-            raise ValueError(
-                "A model is a chain: all outputs must lie on one path from the input. "
-                f"Output {tap.name!r} is not on the path {[tensor.name for tensor in chain]}."
-            )
-    return chain
+    if given is None:
+        return []
+    if isinstance(given, str | metrics.Metric) or callable(given):
+        given = [given]
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"`{argument}` must be a list of metrics. Received {argument}={given!r}.")
+    for item in given:
+        if item not in ("accuracy", "acc"):
+            metrics.get(item)
+    return list(given)
 
 
-def _check_unique_names(layers: Sequence[Layer]) -> None:
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"Layers of a model must have unique names. Received {name!r} more than once.")
+def _groups(batches: Iterable[Batch], size: int) -> Iterable[tuple[int, int, list[Batch]]]:
+    """Batches in groups of `size`, each with its first and last index."""
+    group: list[Batch] = []
+    index = -1
+    for index, batch in enumerate(batches):
+        group.append(batch)
+        if len(group) == size:
+            yield index - size + 1, index, group
+            group = []
+    if group:
+        yield index - len(group) + 1, index, group
+
+
+def _is_due(epoch: int, frequency: int | Iterable[int]) -> bool:
+    """Whether validation runs after `epoch`, counted from 0."""
+    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+
+
+def _unwrapped(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _length(x: Any) -> int:
+    return max(1, len(x))
+
+

@@ -22,12 +22,7 @@ class Sequential(Model):
     def __init__(
         self, layers: Sequence[Layer | SymbolicTensor] | None = None, trainable: bool = True, name: str | None = None
     ) -> None:
-        Layer.__init__(self, name=name or unique_name("Sequential"))
-        self._init_training()
-        self.has_single_output = True
-        self._start: SymbolicTensor | None = None
-        self._layers: list[Layer] = []
-        self._taps: list[SymbolicTensor] = []
+        self._begin(name or unique_name("Sequential"))
         for layer in layers or ():
             self.add(layer)
         if not trainable:

@@ -1,0 +1,1 @@
+"""Ops, plans and how they run. README.md beside this file is the tour."""

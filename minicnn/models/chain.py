@@ -1,0 +1,306 @@
+"""A chain of layers: its structure, what it lowers to, and the executors that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minicnn.engine import ops
+from minicnn.engine.fusion import fuse
+from minicnn.engine.parallel import Executor
+from minicnn.engine.parameters import Variable, give_home
+from minicnn.engine.plan import make_plan
+from minicnn.errors import ShapeError
+from minicnn.layers.input_layer import InputLayer
+from minicnn.layers.layer import UNKNOWN_SIZE, Layer
+from minicnn.layers.symbolic import BatchShape, SymbolicTensor
+from minicnn.models.wants import Wants
+
+
+class Chain(Layer):
+    """Layers one after the other, from one input to one or several outputs on the way: a model without training."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.backend = "numba"
+        self.fuses = True
+        self.structure_version = 0
+        self.has_single_output = True
+        self._start: SymbolicTensor | None = None
+        self._layers: list[Layer] = []
+        self._taps: list[SymbolicTensor] = []
+        self._forget_executors()
+
+    def _connect_chain(self, starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> None:
+        """Become the chain from the one start to the farthest tap.
+
+        Raises:
+            ValueError: outputs that don't all lie on one chain from the input.
+        """
+        chain = single_chain(starts, taps)
+        self._start, self._taps = starts[0], taps
+        self._layers = [tensor.layer for tensor in chain[1:] if tensor.layer is not None]
+        self._input, self._output = starts[0], taps[-1]
+        self._finish_build()
+
+    def _finish_build(self) -> None:
+        """Everything is known: check dtypes and names."""
+        _check_unique_names(self._layers)
+        dtypes = {layer.dtype for layer in self._layers} or {self.dtype}
+        if len(dtypes) > 1:
+            raise ValueError(
+                "All layers of a model must have one dtype. Received "
+                + ", ".join(f"'{layer.name}': {layer.dtype}" for layer in self._layers)
+                + "."
+            )
+        self.dtype = dtypes.pop()
+        self.built = True
+        self._forget_executors()
+
+    # Structure
+
+    @property
+    def layers(self) -> list[Layer]:
+        start = self.input.layer
+        return [start, *self._layers] if isinstance(start, InputLayer) else list(self._layers)
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        return list(self._taps)
+
+    @property
+    def input_shape(self) -> BatchShape:
+        return self.input.shape
+
+    @property
+    def output_shape(self) -> BatchShape | list[BatchShape]:
+        return self._taps[0].shape if self.has_single_output else [tap.shape for tap in self._taps]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by name or by position in `layers`.
+
+        Raises:
+            ValueError: both or neither given, or no such layer; the message lists what there is.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer takes either `name` or `index`. Received name={name!r}, index={index!r}.")
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"`index` must lie within the model's {len(layers)} layers. Received index={index}.")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"No layer is named {name!r}. Existing layers are: {[layer.name for layer in layers]}.")
+
+    @property
+    def variables(self) -> list[Variable]:
+        return [variable for layer in self._layers for variable in layer.variables]
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._layers:
+            layer.trainable = value
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return [v for layer in self._layers for v in layer.trainable_variables] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        trainable = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trainable]
+
+    trainable_weights = trainable_variables
+    non_trainable_weights = non_trainable_variables
+
+    # Lowering and running
+
+    def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
+        """As a layer of another model: the ops of all layers, then the identity under the model's name."""
+        return (*self._lower_layers(shape), ops.Identity(name=self.name))
+
+    def _lower_layers(self, shape: ops.Shape) -> list[ops.Op]:
+        chain: list[ops.Op] = []
+        for layer in self._layers:
+            layer.check_input_shape((None, *shape))
+            for op in layer.lower(shape):
+                chain.append(op)
+                shape = op.output_shape(shape)
+        return chain
+
+    @property
+    def last_op(self) -> ops.Op:
+        """What the model ends in: a loss that contains it takes its place."""
+        shape = tuple(size or UNKNOWN_SIZE for size in self.input.shape[1:])
+        return next(op for op in reversed(self._lower_layers(shape)) if not isinstance(op, ops.Identity))
+
+    def make_executor(self, wants: Wants) -> Executor:
+        """Lower, fuse, plan."""
+        keep = {*wants.value_gradients, *wants.intermediates}
+        chain = [
+            op
+            for op in self._lower_layers(wants.input_shape)
+            if not isinstance(op, ops.Identity) or op.name in keep
+        ]
+        chain = join_loss(chain, wants.loss)
+        plan = make_plan(
+            fuse(chain, keep) if self.fuses else chain,
+            wants.input_shape,
+            training=wants.training,
+            backend=self.backend,
+            dtype=self.dtype,
+            gradients=wants.gradients,
+            value_gradients=wants.value_gradients,
+            intermediates=wants.intermediates,
+        )
+        by_path = {v.path: v for v in self.variables}
+        return Executor(plan, [by_path[path] for path in plan.gradients])
+
+    @contextmanager
+    def executor(self, wants: Wants) -> Iterator[Executor]:
+        """An executor for `wants` that nobody else uses meanwhile; kept for the next time."""
+        idle = self._executors.setdefault(wants, [])
+        try:
+            executor = idle.pop()
+        except IndexError:
+            executor = self.make_executor(wants)
+        yield executor
+        idle.append(executor)
+
+    def _forget_executors(self) -> None:
+        self._executors: dict[Wants, list[Executor]] = {}
+        self._parameters: dict[str, np.ndarray] | None = None
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The arrays of the variables by path. They are never rebound after this has been called.
+
+        Not sooner do the weights get their home: a model that grows layer by layer then still has one flat vector.
+        """
+        if self._parameters is None:
+            give_home(self.variables)
+            self._parameters = super().parameters()
+        return self._parameters
+
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """The outputs for an array (N, …), all in one batch; a symbolic tensor for a symbolic one.
+
+        Raises:
+            ShapeError: a rank or a number of channels that a layer doesn't take.
+        """
+        if isinstance(inputs, SymbolicTensor):
+            return self.connect(inputs)
+        x = np.asarray(inputs)
+        return self.run_batch(self._prepared(self.adjust_rank(x)), training)
+
+    def adjust_rank(self, x: np.ndarray) -> np.ndarray:
+        """Add or drop a last axis of size 1 if that is all that is missing, as Keras does
+        (keras/src/models/functional.py, `_adjust_input_rank`)."""
+        if self._start is None:
+            return x
+        expected = self._start.shape
+        if x.ndim == len(expected) - 1 and expected[-1] == 1:
+            return x[..., None]
+        if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+            return x[..., 0]
+        return x
+
+    def connect(self, tensor: SymbolicTensor) -> SymbolicTensor:
+        """As a layer of another model: the end of the chain is the output.
+
+        Raises:
+            ValueError: a model of several outputs.
+        """
+        self.ensure_built(tensor.shape)
+        if len(self._taps) > 1:
+            raise ValueError(
+                f"Only a model with one output can be a layer of another. Model '{self.name}' has {len(self._taps)}."
+            )
+        shape = self.compute_output_shape(tensor.shape)
+        return SymbolicTensor(shape, self.dtype, self.name, self, tensor)
+
+    def run_batch(self, x: np.ndarray, training: bool = False) -> Any:
+        """Outputs for one batch of the model's dtype; owned arrays, a list if the model was made with a list."""
+        names = tuple(tap.name for tap in self._taps)
+        wants = Wants(x.shape[1:], training, intermediates=names if len(names) > 1 else ())
+        with self.executor(wants) as executor:
+            batch = executor.run(self.parameters(), x, step=next(self._calls) if training else 0)
+        if self.has_single_output:
+            return batch.outputs
+        return [batch.outputs] if len(names) == 1 else [batch.values[name] for name in names]
+
+    def check_input_shape(self, input_shape: BatchShape) -> None:
+        if self._start is None:
+            return
+        expected = self._start.shape
+        if len(input_shape) != len(expected) or any(
+            size is not None and came is not None and size != came
+            for size, came in zip(expected[1:], input_shape[1:], strict=False)
+        ):
+            raise ShapeError(
+                f"Model '{self.name}' takes inputs of shape {expected}. Received shape {tuple(input_shape)}."
+            )
+
+    def count_params(self) -> int:
+        if not self.built:
+            raise ValueError(
+                f"count_params needs a built model: model '{self.name}' has no input shape yet. "
+                "Add an Input, call `build(input_shape)` or call the model on data first."
+            )
+        return sum(v.array.size for v in self.variables)
+
+
+def join_loss(chain: Sequence[ops.Op], loss: ops.Loss | None) -> list[ops.Op]:
+    """Append the loss; a cross-entropy from logits takes the place of the softmax or sigmoid it contains."""
+    if loss is None:
+        return list(chain)
+    replaced = isinstance(loss, ops.SoftmaxCrossEntropy | ops.SigmoidCrossEntropy)
+    return [*(chain[:-1] if replaced else chain), loss]
+
+
+def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> list[SymbolicTensor]:
+    """The tensors from the one input to the farthest output.
+
+    Raises:
+        ValueError: not one input, no output, or outputs that don't lie on one chain from it.
+    """
+    for tensor in (*starts, *taps):
+        if not isinstance(tensor, SymbolicTensor):
+            raise ValueError(f"`inputs` and `outputs` must be symbolic tensors. Received {type(tensor).__name__}.")
+    if len(starts) != 1 or not taps:
+        raise ValueError(
+            "A model is a chain: it has one input and at least one output. "
+            f"Received {len(starts)} inputs and {len(taps)} outputs."
+        )
+    histories = [tap.history() for tap in taps]
+    longest = max(histories, key=len)
+    if starts[0] not in longest:
+        raise ValueError(f"The outputs must come from the input {starts[0].name!r}. It is not among their ancestors.")
+    chain = longest[longest.index(starts[0]) :]
+    for tap in taps:
+        if tap not in chain[1:]:
+            raise ValueError(
+                "A model is a chain: all outputs must lie on one path from the input. "
+                f"Output {tap.name!r} is not on the path {[tensor.name for tensor in chain]}."
+            )
+    return chain
+
+
+def _check_unique_names(layers: Sequence[Layer]) -> None:
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Layers of a model must have unique names. Received {name!r} more than once.")
