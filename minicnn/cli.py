@@ -54,7 +54,7 @@ def train(
     utils.set_random_seed(seed)
     net = runs.net_from_file(model) if model else None
     training, test = runs.load_examples(data)
-    net = net or runs.book_net(training.images.shape[1:], int(training.labels.max()) + 1)  # type: ignore[arg-type]
+    net = net or runs.book_net(training.images.shape[1:], int(training.labels.max()) + 1)
     runs.check_fits(net, training)
     runs.check_fits(net, test)
     options = {

@@ -37,13 +37,13 @@ def read_grey(path: str | os.PathLike[str]) -> Float[np.ndarray, "H W"]:
     """Grey levels from 0 to 255; what is transparent is white, and the camera's rotation is undone."""
     with open(path, "rb") as file:
         try:
-            with Image.open(file) as picture:
-                width, height = picture.size
+            with Image.open(file) as opened:
+                width, height = opened.size
                 if width * height > MAX_PIXELS:
                     raise DataError(
                         f"'{path}' must have at most {MAX_PIXELS} pixels. Received {width}×{height}."
                     )
-                picture = ImageOps.exif_transpose(picture)
+                picture = ImageOps.exif_transpose(opened)
                 if picture.mode.startswith(("I", "F")):  # 16 or 32 bits: by their own range
                     grey = np.asarray(picture, np.float64)
                     return 255 * (grey - grey.min()) / max(np.ptp(grey), 1e-9)

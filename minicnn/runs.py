@@ -139,7 +139,7 @@ def save_pictures(
     from minicnn import viz
 
     predicted = probabilities.argmax(1)
-    pictures = {
+    pictures: dict[str, Any] = {
         "history.png": viz.history_curves(history)[0].figure,
         "confusion_matrix.png": viz.confusion_matrix(test.labels, predicted).figure,
         "misclassified.png": viz.misclassified(test.images, test.labels, predicted, probabilities)[0].figure,

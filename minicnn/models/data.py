@@ -17,6 +17,18 @@ import numpy as np
 
 from minicnn import config
 from minicnn.models import data_arguments as arguments
+from minicnn.models.data_arguments import split_validation, unpack
+
+__all__ = [
+    "ArrayData",
+    "Batch",
+    "Data",
+    "DatasetData",
+    "GeneratorData",
+    "make_data",
+    "split_validation",
+    "unpack",
+]
 
 DEFAULT_BATCH_SIZE = 32
 
