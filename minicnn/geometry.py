@@ -92,20 +92,18 @@ def make_window(
         ValueError: a 'valid' window larger than the image.
     """
     axes = list(zip(image_size, kernel_size, strides, dilation, strict=True))
-    outputs = [output_length(size, kernel, stride, padding, step) for size, kernel, stride, step in axes]
-    if min(outputs) < 1:
+    out_h, out_w = (output_length(size, kernel, stride, padding, step) for size, kernel, stride, step in axes)
+    if min(out_h, out_w) < 1:
         raise ValueError(
             f"With padding='valid' the window must fit into the image. Received kernel or pool size={kernel_size}, "
             f"dilation_rate={dilation}, image size={image_size}."
         )
     if padding == "same":
-        before, after = zip(*(same_pads(*axis) for axis in axes), strict=True)
+        (top, bottom), (left, right) = (same_pads(*axis) for axis in axes)
     else:
-        before = (0, 0)
-        after = tuple(
+        top = left = 0
+        bottom, right = (
             (out - 1) * stride + dilated(kernel, step) - size
-            for out, (size, kernel, stride, step) in zip(outputs, axes, strict=True)
+            for out, (size, kernel, stride, step) in zip((out_h, out_w), axes, strict=True)
         )
-    return Window(
-        tuple(image_size), tuple(kernel_size), tuple(strides), tuple(dilation), before, after, tuple(outputs)
-    )
+    return Window(image_size, kernel_size, strides, dilation, (top, left), (bottom, right), (out_h, out_w))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn.engine.binding import Arrays, Frame, binding_of
-from minicnn.engine.plan import ALIGNMENT, Plan
+from minicnn.engine.plan import ALIGNMENT, Buffer, Plan
 
 
 class Workspace:
@@ -31,11 +31,8 @@ class Workspace:
     def nbytes(self) -> int:
         return self.arena.nbytes
 
-    def view(self, name: str, n: int) -> np.ndarray | None:
-        """The first n samples of a buffer, or None if the plan has no such buffer."""
-        buffer = self._buffers.get(name)
-        if buffer is None:
-            return None
+    def view(self, buffer: Buffer, n: int) -> np.ndarray:
+        """The first n samples of one of the plan's buffers."""
         nbytes = n * buffer.nbytes_per_sample
         return self.arena[buffer.offset : buffer.offset + nbytes].view(buffer.dtype).reshape(n, *buffer.shape)
 
@@ -48,9 +45,10 @@ class Workspace:
     def _frame(self, index: int, n: int) -> Frame:
         step = self.plan.steps[index]
         frame = Frame(n, step.output_shape)
-        frame.y_buffer = self.view(step.op.name, n)
-        frame.dx_buffer = self.view(f"{step.op.name}:dx", n)
-        frame.kept = {name: self.view(f"{step.op.name}:{name}", n) for name in step.kept}
+        views = {name: self.view(buffer, n) for name, buffer in self._buffers.items()}
+        frame.y_buffer = views.get(step.op.name)
+        frame.dx_buffer = views.get(f"{step.op.name}:dx")
+        frame.kept = {name: views[f"{step.op.name}:{name}"] for name in step.kept}
         frame.derived = self._derived.arrays[index]
         return frame
 

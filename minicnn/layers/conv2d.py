@@ -115,7 +115,7 @@ class Conv2D(Layer):
 
     def _lower_linear(self, name: str, shape: ops.Shape) -> tuple[ops.Op, ...]:
         paths = [f"{self.name}/kernel", f"{self.name}/bias"][: 2 if self.use_bias else 1]
-        window = self.window(shape[:2])
+        window = self.window((shape[0], shape[1]))
         return (
             ops.Conv2D(name=name, parameters=tuple(paths), window=window, filters=self.filters, groups=self.groups),
         )

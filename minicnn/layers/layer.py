@@ -178,13 +178,14 @@ class Layer:
         """The output's shape for `input_shape`, batch axis included in both; unknown sizes (None) stay unknown."""
         self.check_input_shape(input_shape)
         known = tuple(UNKNOWN_SIZE if size is None else size for size in input_shape[1:])
-        shape = self._shape_after(known)
+        shape = self.shape_after(known)
         if None not in input_shape[1:]:
             return (input_shape[0], *shape)
-        other = self._shape_after(tuple(UNKNOWN_SIZE + 97 if size is None else size for size in input_shape[1:]))
+        other = self.shape_after(tuple(UNKNOWN_SIZE + 97 if size is None else size for size in input_shape[1:]))
         return (input_shape[0], *(a if a == b else None for a, b in zip(shape, other, strict=True)))
 
-    def _shape_after(self, shape: ops.Shape) -> ops.Shape:
+    def shape_after(self, shape: ops.Shape) -> ops.Shape:
+        """The output's shape for inputs of `shape`, batch axis left out of both."""
         for op in self.lower(shape):
             shape = op.output_shape(shape)
         return shape
@@ -249,7 +250,7 @@ class Layer:
         derived.update(weights)
         ws = Workspace(plan, derived)
         y = run.forward(ws, weights, x, draw=(next(self._calls), 0)).copy()
-        return y, Residuals(x, {b.name: ws.view(b.name, len(x)) for b in plan.buffers}, ws)
+        return y, Residuals(x, {b.name: ws.view(b, len(x)) for b in plan.buffers}, ws)
 
     def backward(self, dy: Any, residuals: Residuals) -> LayerGradients:
         """Return the gradients of Σ dy·y by the input and by each trainable weight."""

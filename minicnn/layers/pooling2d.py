@@ -42,7 +42,7 @@ class Pooling2D(Layer):
 
     def _lower(self, name: str, shape: ops.Shape) -> tuple[ops.Op, ...]:
         try:
-            window = make_window(shape[:2], self.pool_size, self.strides, self.padding)
+            window = make_window((shape[0], shape[1]), self.pool_size, self.strides, self.padding)
         except ValueError as error:
             raise ShapeError(f"Layer '{self.name}' ({type(self).__name__}): {error}") from None
         return (self.op(name=name, window=window),)

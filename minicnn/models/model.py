@@ -239,7 +239,7 @@ class Model(Chain):
             TypeError, ValueError: data of the wrong kind or shape. NaN goes through.
         """
         data = make_data(x, batch_size=batch_size, steps=steps, finite=False)
-        self._build_for(data.peek().x)
+        self.build_for(data.peek().x)
         listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
         self.stop_predicting = False
         listeners.on_predict_begin()
@@ -333,7 +333,7 @@ class Model(Chain):
             )
         return self._steps
 
-    def _build_for(self, x: np.ndarray) -> np.ndarray:
+    def build_for(self, x: np.ndarray) -> np.ndarray:
         """x with its rank adjusted, the model built for it."""
         if not self.built:
             self.build((None, *x.shape[1:]))

@@ -35,10 +35,9 @@ class Sequential(Model):
             ValueError: not a layer, a name that is taken, an Input that isn't first, or a shape that doesn't fit; the
                 model stays as it was.
         """
-        if isinstance(layer, SymbolicTensor):
-            layer = layer.layer
-        if isinstance(layer, InputLayer):
-            self._set_start(layer.output)
+        start = layer if isinstance(layer, SymbolicTensor) else layer.output if isinstance(layer, InputLayer) else None
+        if start is not None:
+            self._set_start(start)
             return
         if not isinstance(layer, Layer):
             raise ValueError(f"Only layers can be added to a Sequential model. Received {layer!r}.")

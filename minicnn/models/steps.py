@@ -35,7 +35,7 @@ class Steps:
         self._metrics: list[Any] | None = None
         self._weighted: list[Any] = []
         self._trainable = model.trainable_variables if model.built else None
-        self._op: ops.Loss | None = None
+        self._loss_op: ops.Loss | None = None
 
     # Before the first step
 
@@ -46,19 +46,17 @@ class Steps:
             ValueError: no loss, a shape or a label that doesn't fit.
         """
         model, batch = self.model, data.peek()
-        if self.loss is None:
-            raise ValueError("`compile` was called without a loss; fit and evaluate need one.")
+        loss = self.required_loss
         if not model.has_single_output:
             raise ValueError(f"Only a model with one output can be trained. '{model.name}' has several.")
-        if batch.y is None:
-            raise ValueError("`y` must be given: the loss compares it with the predictions. Received y=None.")
-        x = model._build_for(batch.x)
-        output_shape = model.compute_output_shape(x.shape)[1:]
+        y = _required(batch.y)
+        x = model.build_for(batch.x)
+        output_shape = model.shape_after(x.shape[1:])
         # Arrays in memory are checked whole; the batches of a stream as they come.
-        y = data.arrays[1] if isinstance(data, ArrayData) else batch.y
-        self.loss.check_targets(y, (len(y), *output_shape))
+        every = _required(data.arrays[1]) if isinstance(data, ArrayData) else y
+        loss.check_targets(every, (len(every), *output_shape))
         if self._metrics is None:
-            self._resolve_metrics(batch.y.shape, (len(batch.y), *output_shape))
+            self._resolve_metrics(y.shape, (len(y), *output_shape))
         if training:
             model.parameters()  # the optimizer's slots are laid out like the weights' home
             self.optimizer.build(self.trainable_variables)
@@ -82,7 +80,7 @@ class Steps:
         """Forward, backward, optimizer step; count the loss and the metrics."""
         x = self._input(batch.x)
         paths = tuple(v.path for v in self.trainable_variables)
-        wants = Wants(x.shape[1:], True, self._loss_op(), gradients=paths)
+        wants = Wants(x.shape[1:], True, self.loss_op, gradients=paths)
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
             self._apply(executor)
@@ -91,7 +89,7 @@ class Steps:
     def test(self, batch: Batch) -> None:
         """Forward; count the loss and the metrics."""
         x = self._input(batch.x)
-        with self.model.executor(Wants(x.shape[1:], False, self._loss_op())) as executor:
+        with self.model.executor(Wants(x.shape[1:], False, self.loss_op)) as executor:
             result, seed = self._run(executor, batch, x, backward=False)
         self._count(batch, result, seed)
 
@@ -102,7 +100,7 @@ class Steps:
         x = self._input(batch.x)
         variables = self.model.trainable_variables if weights else []
         paths = tuple(v.path for v in variables)
-        wants = Wants(x.shape[1:], False, self._loss_op(), paths, values)
+        wants = Wants(x.shape[1:], False, self.loss_op, paths, values)
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
             arrays = [g.copy() for g in executor.gradients] if weights else []
@@ -112,16 +110,28 @@ class Steps:
     def _input(self, x: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self.model.adjust_rank(x), self.model.dtype)
 
-    def _loss_op(self) -> ops.Loss:
-        if self._op is None:
-            self._op = self.loss.lower("loss", self.model.last_op)
-        return self._op
+    @property
+    def loss_op(self) -> ops.Loss:
+        if self._loss_op is None:
+            self._loss_op = self.required_loss.lower("loss", self.model.last_op)
+        return self._loss_op
+
+    @property
+    def required_loss(self) -> Loss:
+        """The loss.
+
+        Raises:
+            ValueError: `compile` was called without one.
+        """
+        if self.loss is None:
+            raise ValueError("`compile` was called without a loss; fit, evaluate and gradients need one.")
+        return self.loss
 
     def _run(self, executor: Executor, batch: Batch, x: np.ndarray, *, backward: bool) -> tuple[Result, np.ndarray]:
         """Run a batch; the seed is the gradient of the reduced loss by each sample's loss."""
         shape = (len(x), *executor.plan.output_shape)
-        target = self.loss.targets(batch.y, shape, self.model.dtype)
-        seed = self.loss.seed(shape[:-1], batch.sample_weight, self.model.dtype)
+        target = self.required_loss.targets(_required(batch.y), shape, self.model.dtype)
+        seed = self.required_loss.seed(shape[:-1], batch.sample_weight, self.model.dtype)
         step = int(self.optimizer.iterations.array)
         result = executor.run(
             self.model.parameters(), x, target=target, seed=seed if backward else None, step=step
@@ -157,6 +167,12 @@ class Steps:
     def in_order(self, logs: dict[str, float]) -> list[float]:
         """The values with the loss first."""
         return [logs[metric.name] for metric in self.metrics]
+
+
+def _required(y: np.ndarray | None) -> np.ndarray:
+    if y is None:
+        raise ValueError("`y` must be given: the loss compares it with the predictions. Received y=None.")
+    return y
 
 
 def _total(result: Result, seed: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from minicnn.reference.padding import pad, unpad
 
 
 class AveragePool2DResiduals(NamedTuple):
-    count: np.ndarray
+    pixels: np.ndarray
     """(1, OH, OW, 1): how many taps of each window lie inside the image."""
     window: Window
 
@@ -32,9 +32,9 @@ def average_pool2d_backward(
     dy: Float[np.ndarray, "N OH OW C"], residuals: AveragePool2DResiduals
 ) -> tuple[Float[np.ndarray, "N H W C"]]:
     """Return (dx,): each dy is shared equally among the pixels of its window."""
-    count, window = residuals
+    pixels, window = residuals
     image = np.zeros((len(dy), *window.image_size, dy.shape[-1]), dy.dtype)
-    dx_padded, share = pad(image, window, 0.0), dy / count
+    dx_padded, share = pad(image, window, 0.0), dy / pixels
     for _, _, rows, columns in window.taps():
         dx_padded[:, rows, columns] += share
     return (unpad(dx_padded, window),)
