@@ -44,7 +44,9 @@ class Window(NamedTuple):
     def is_plain(self) -> bool:
         """Stride 1, no dilation, no padding."""
         return (
-            self.strides == self.dilation == (1, 1) and self.pads_before == (0, 0) and max(self.pads_after) <= 0
+            self.strides == self.dilation == (1, 1)
+            and self.pads_before == (0, 0)
+            and max(self.pads_after) <= 0
         )
 
     @property
@@ -79,12 +81,18 @@ def same_pads(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair:
 
     Source: TensorFlow, "Neural network ops" (tf.nn), section "Notes on padding".
     """
-    total = max(0, (output_length(size, kernel, stride, "same") - 1) * stride + dilated(kernel, dilation) - size)
+    total = max(
+        0, (output_length(size, kernel, stride, "same") - 1) * stride + dilated(kernel, dilation) - size
+    )
     return total // 2, total - total // 2
 
 
 def make_window(
-    image_size: Pair, kernel_size: Pair, strides: Pair = (1, 1), padding: str = "valid", dilation: Pair = (1, 1)
+    image_size: Pair,
+    kernel_size: Pair,
+    strides: Pair = (1, 1),
+    padding: str = "valid",
+    dilation: Pair = (1, 1),
 ) -> Window:
     """Resolve `padding` ('valid' or 'same') for one image size.
 

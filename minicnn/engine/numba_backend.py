@@ -85,7 +85,9 @@ def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
         conv_relu_pool.conv_relu_pool_backward_w(*maxima, frame.x, *_weights(frame.dw), op.window, op.pool)
     if frame.dx_buffer is not None:
         frame.dx = frame.dx_buffer
-        conv_relu_pool.conv_relu_pool_backward_x(*maxima, frame.derived["by_filter"], frame.dx, op.window, op.pool)
+        conv_relu_pool.conv_relu_pool_backward_x(
+            *maxima, frame.derived["by_filter"], frame.dx, op.window, op.pool
+        )
 
 
 def _by_filter_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:

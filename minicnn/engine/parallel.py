@@ -116,7 +116,10 @@ class Executor:
         """The gradients of large weights, from what the chunks have left: rows of the weight over the threads."""
         for k, inputs in stores.items():
             op, dw = self.plan.steps[k].op, self._accumulators[0].deferred[k]
-            deferred, rows = binding_of(op, self.plan.backend).deferred, max(1, SLICE * len(dw[0]) // dw[0].size)
+            deferred, rows = (
+                binding_of(op, self.plan.backend).deferred,
+                max(1, SLICE * len(dw[0]) // dw[0].size),
+            )
             for bias in dw[1:]:
                 bias[...] = 0
 

@@ -107,6 +107,7 @@ def flat_views(variables: Sequence[Variable], dtype: np.dtype) -> tuple[np.ndarr
     offsets, size = aligned_offsets(variables)
     flat = np.zeros(size, dtype)
     views = [
-        flat[offset : offset + v.array.size].reshape(v.shape) for v, offset in zip(variables, offsets, strict=True)
+        flat[offset : offset + v.array.size].reshape(v.shape)
+        for v, offset in zip(variables, offsets, strict=True)
     ]
     return flat, views

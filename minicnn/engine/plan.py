@@ -178,7 +178,9 @@ def _steps(
     for op in chain:
         binding, wants_dw = binding_of(op, backend), not gradients.isdisjoint(op.parameters)
         scratch = binding.scratch(op, shape) if wants_dx or wants_dw else {}
-        largest = max((prod(size) for size in op.parameter_shapes(shape)), default=0) * np.dtype(dtype).itemsize
+        largest = (
+            max((prod(size) for size in op.parameter_shapes(shape)), default=0) * np.dtype(dtype).itemsize
+        )
         step = Step(
             op=op,
             input_shape=shape,
@@ -200,7 +202,9 @@ def _value_buffers(
     end = 2 * len(steps)
     buffers: list[Buffer] = []
     kept: list[Buffer] = []
-    holds_x = holds_y = -1  # positions of the buffers that hold the step's input and output; −1: the caller's array
+    holds_x = (
+        holds_y
+    ) = -1  # positions of the buffers that hold the step's input and output; −1: the caller's array
 
     def extend(position: int, last: int) -> None:
         if position >= 0:

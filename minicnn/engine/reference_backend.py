@@ -92,5 +92,7 @@ BINDINGS: dict[type[ops.Op], Binding] = {
         ce.binary_crossentropy_forward, ce.binary_crossentropy_backward, predicts=False
     ),
     ops.MeanSquaredError: loss_pair(mean_squared_error_forward, mean_squared_error_backward, predicts=False),
-    ops.MeanAbsoluteError: loss_pair(mean_absolute_error_forward, mean_absolute_error_backward, predicts=False),
+    ops.MeanAbsoluteError: loss_pair(
+        mean_absolute_error_forward, mean_absolute_error_backward, predicts=False
+    ),
 }

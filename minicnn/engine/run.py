@@ -63,7 +63,9 @@ def backward(
 
 def value(ws: Workspace, name: str, n: int) -> np.ndarray:
     """The value `name` of the last forward run; it must be among the plan's intermediates, or the last one."""
-    return next(frame.y for step, frame in zip(ws.plan.steps, ws.frames(n), strict=True) if step.op.name == name)
+    return next(
+        frame.y for step, frame in zip(ws.plan.steps, ws.frames(n), strict=True) if step.op.name == name
+    )
 
 
 def value_gradient(ws: Workspace, name: str, n: int) -> np.ndarray:

@@ -60,7 +60,9 @@ class Derived:
         self.plan = plan
         self.arrays: list[dict[str, np.ndarray]] = []
         for step in plan.steps:
-            shapes = binding_of(step.op, plan.backend).derived(step.op, step.input_shape) if step.wants_dx else {}
+            shapes = (
+                binding_of(step.op, plan.backend).derived(step.op, step.input_shape) if step.wants_dx else {}
+            )
             self.arrays.append({name: np.empty(shape, plan.dtype) for name, shape in shapes.items()})
 
     def update(self, weights: Sequence[Arrays]) -> None:

@@ -9,7 +9,11 @@ from minicnn.checks import is_integer, one_of
 def positive_pair(name: str, value: Any) -> tuple[int, int]:
     """One positive integer for both axes, or two: (height, width)."""
     values = (value, value) if is_integer(value) else value
-    if not isinstance(values, list | tuple) or len(values) != 2 or not all(is_integer(n) and n > 0 for n in values):
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != 2
+        or not all(is_integer(n) and n > 0 for n in values)
+    ):
         raise ValueError(f"`{name}` must be two positive integers. Received {name}={value!r}.")
     return int(values[0]), int(values[1])
 

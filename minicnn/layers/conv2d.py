@@ -79,7 +79,9 @@ class Conv2D(Layer):
         super().check_input_shape(input_shape)
         channels = channels_of(input_shape, self.data_format)
         if channels is None:
-            raise ShapeError(f"Layer '{self.name}' needs to know the channels. Received input shape {input_shape}.")
+            raise ShapeError(
+                f"Layer '{self.name}' needs to know the channels. Received input shape {input_shape}."
+            )
         if channels % self.groups:
             raise ShapeError(
                 f"Layer '{self.name}': the input's channels must be a multiple of groups={self.groups}. "
@@ -117,7 +119,9 @@ class Conv2D(Layer):
         paths = [f"{self.name}/kernel", f"{self.name}/bias"][: 2 if self.use_bias else 1]
         window = self.window((shape[0], shape[1]))
         return (
-            ops.Conv2D(name=name, parameters=tuple(paths), window=window, filters=self.filters, groups=self.groups),
+            ops.Conv2D(
+                name=name, parameters=tuple(paths), window=window, filters=self.filters, groups=self.groups
+            ),
         )
 
     def window(self, image_size: Pair) -> Window:

@@ -70,7 +70,9 @@ class Dense(Layer):
         self.check_input_shape(input_shape)
         shape = (input_shape[-1] or 0, self.units)
         self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
-        self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias") if self.use_bias else None
+        self.bias = (
+            self.add_weight((self.units,), self.bias_initializer, name="bias") if self.use_bias else None
+        )
         self.built = True
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:

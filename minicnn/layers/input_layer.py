@@ -37,7 +37,11 @@ class InputLayer(Layer):
             raise ValueError(
                 f"Input takes either `shape` or `batch_shape`. Received shape={shape}, batch_shape={batch_shape}."
             )
-        full = (batch_size, *shape_of(shape, "shape")) if shape is not None else shape_of(batch_shape, "batch_shape")
+        full = (
+            (batch_size, *shape_of(shape, "shape"))
+            if shape is not None
+            else shape_of(batch_shape, "batch_shape")
+        )
         self.dtype = dtype or config.floatx()
         """Of the data; images of integers are cast when they are fed."""
         self.batch_shape = full

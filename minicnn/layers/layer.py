@@ -181,7 +181,9 @@ class Layer:
         shape = self.shape_after(known)
         if None not in input_shape[1:]:
             return (input_shape[0], *shape)
-        other = self.shape_after(tuple(UNKNOWN_SIZE + 97 if size is None else size for size in input_shape[1:]))
+        other = self.shape_after(
+            tuple(UNKNOWN_SIZE + 97 if size is None else size for size in input_shape[1:])
+        )
         return (input_shape[0], *(a if a == b else None for a, b in zip(shape, other, strict=True)))
 
     def shape_after(self, shape: ops.Shape) -> ops.Shape:
@@ -257,7 +259,8 @@ class Layer:
         ws, dy = residuals.workspace, np.ascontiguousarray(dy, self.dtype)
         gradients = {v.path: np.zeros(v.shape, self.dtype) for v in self.trainable_variables}
         by_step = [
-            tuple(gradients[path] for path in step.op.parameters) if step.wants_dw else () for step in ws.plan.steps
+            tuple(gradients[path] for path in step.op.parameters) if step.wants_dw else ()
+            for step in ws.plan.steps
         ]
         run.backward(ws, by_step, dy)
         return LayerGradients(run.value_gradient(ws, INPUT, len(dy)).copy(), list(gradients.values()))

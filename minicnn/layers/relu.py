@@ -24,9 +24,17 @@ class ReLU(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
-            if not (name == "max_value" and value is None) and (not isinstance(value, Real) or not value >= 0):
-                raise ValueError(f"`{name}` of ReLU must be a non-negative number. Received {name}={value!r}.")
+        for name, value in (
+            ("max_value", max_value),
+            ("negative_slope", negative_slope),
+            ("threshold", threshold),
+        ):
+            if not (name == "max_value" and value is None) and (
+                not isinstance(value, Real) or not value >= 0
+            ):
+                raise ValueError(
+                    f"`{name}` of ReLU must be a non-negative number. Received {name}={value!r}."
+                )
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:

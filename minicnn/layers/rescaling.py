@@ -32,5 +32,7 @@ def _numbers(name: str, value: Any) -> float | tuple[float, ...]:
         return float(value)
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
-        raise ValueError(f"`{name}` must be a number or a list of numbers, one a channel. Received {name}={value!r}.")
+        raise ValueError(
+            f"`{name}` must be a number or a list of numbers, one a channel. Received {name}={value!r}."
+        )
     return tuple(float(number) for number in array)

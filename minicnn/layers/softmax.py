@@ -23,7 +23,9 @@ class Softmax(Layer):
         rank = len(shape)
         axis = self.axis - 1 if self.axis > 0 else rank + self.axis
         if not 0 <= axis < rank:
-            raise ValueError(f"Layer '{self.name}' has axis={self.axis}. Received an input of shape (None, *{shape}).")
+            raise ValueError(
+                f"Layer '{self.name}' has axis={self.axis}. Received an input of shape (None, *{shape})."
+            )
         if axis == rank - 1:
             return (ops.Softmax(name=self.name),)
         # Swapping two axes undoes itself.

@@ -55,7 +55,10 @@ def shape_of(shape: Any, argument: str) -> BatchShape:
     """
     sizes = (shape,) if isinstance(shape, int) else tuple(shape) if isinstance(shape, list | tuple) else None
     if sizes is None or any(
-        size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1) for size in sizes
+        size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1)
+        for size in sizes
     ):
-        raise ValueError(f"`{argument}` must be a tuple of positive integers or None. Received {argument}={shape!r}.")
+        raise ValueError(
+            f"`{argument}` must be a tuple of positive integers or None. Received {argument}={shape!r}."
+        )
     return sizes

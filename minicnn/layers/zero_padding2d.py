@@ -38,7 +38,8 @@ def _pads(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     except TypeError:
         pairs = ()
     if len(pairs) != 2 or any(
-        len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in pair) for pair in pairs
+        len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in pair)
+        for pair in pairs
     ):
         raise ValueError(
             "`padding` must be a non-negative integer, two of them, or ((top, bottom), (left, right)). "

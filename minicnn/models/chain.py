@@ -19,6 +19,9 @@ from minicnn.layers.layer import UNKNOWN_SIZE, Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.models.wants import Wants
 
+MAX_EXECUTORS = 16
+"""Kinds of runs (image sizes, wanted values, …) whose memory a model keeps."""
+
 
 class Chain(Layer):
     """Layers one after the other, from one input to one or several outputs on the way: a model without training."""
@@ -90,16 +93,22 @@ class Chain(Layer):
             ValueError: both or neither given, or no such layer; the message lists what there is.
         """
         if (name is None) == (index is None):
-            raise ValueError(f"get_layer takes either `name` or `index`. Received name={name!r}, index={index!r}.")
+            raise ValueError(
+                f"get_layer takes either `name` or `index`. Received name={name!r}, index={index!r}."
+            )
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
-                raise ValueError(f"`index` must lie within the model's {len(layers)} layers. Received index={index}.")
+                raise ValueError(
+                    f"`index` must lie within the model's {len(layers)} layers. Received index={index}."
+                )
             return layers[index]
         for layer in layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"No layer is named {name!r}. Existing layers are: {[layer.name for layer in layers]}.")
+        raise ValueError(
+            f"No layer is named {name!r}. Existing layers are: {[layer.name for layer in layers]}."
+        )
 
     @property
     def variables(self) -> list[Variable]:
@@ -180,6 +189,8 @@ class Chain(Layer):
             executor = self.make_executor(wants)
         yield executor
         idle.append(executor)
+        while len(self._executors) > MAX_EXECUTORS:
+            self._executors.pop(next(iter(self._executors)), None)
 
     def _forget_executors(self) -> None:
         self._executors: dict[Wants, list[Executor]] = {}
@@ -279,7 +290,9 @@ def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> li
     """
     for tensor in (*starts, *taps):
         if not isinstance(tensor, SymbolicTensor):
-            raise ValueError(f"`inputs` and `outputs` must be symbolic tensors. Received {type(tensor).__name__}.")
+            raise ValueError(
+                f"`inputs` and `outputs` must be symbolic tensors. Received {type(tensor).__name__}."
+            )
     if len(starts) != 1 or not taps:
         raise ValueError(
             "A model is a chain: it has one input and at least one output. "
@@ -288,7 +301,9 @@ def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> li
     histories = [tap.history() for tap in taps]
     longest = max(histories, key=len)
     if starts[0] not in longest:
-        raise ValueError(f"The outputs must come from the input {starts[0].name!r}. It is not among their ancestors.")
+        raise ValueError(
+            f"The outputs must come from the input {starts[0].name!r}. It is not among their ancestors."
+        )
     chain = longest[longest.index(starts[0]) :]
     for tap in taps:
         if tap not in chain[1:]:

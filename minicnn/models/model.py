@@ -19,6 +19,7 @@ from minicnn.layers.symbolic import SymbolicTensor
 from minicnn.models.chain import Chain
 from minicnn.models.data import Batch, Data, make_data
 from minicnn.models.data_arguments import split_validation, unpack
+from minicnn.models.functional import connect_config, functional_config
 from minicnn.models.steps import Steps
 from minicnn.models.summary import summary
 from minicnn.naming import unique_name
@@ -153,7 +154,11 @@ class Model(Chain):
         if validation_data is not None:
             val_x, val_y, val_weight = unpack(validation_data)
             validation = make_data(
-                val_x, val_y, val_weight, batch_size=validation_batch_size or batch_size, steps=validation_steps
+                val_x,
+                val_y,
+                val_weight,
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
             )
             steps.prepare(validation, training=False)
         listeners = self._listeners(callbacks, verbose, epochs, train.num_batches, add_history=True)
@@ -323,6 +328,14 @@ class Model(Chain):
 
     summary = summary
 
+    def get_config(self) -> dict[str, Any]:
+        """The architecture in Keras's functional form; `from_config` takes it back, with new weights."""
+        return functional_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        return cls(*connect_config(config), name=config.get("name"))
+
     def _compiled_steps(self, method: str) -> Steps:
         if self._steps is None:
             raise ValueError(f"You must call `compile()` before calling `{method}()`.")
@@ -399,5 +412,3 @@ def _unwrapped(values: list[float]) -> Any:
 
 def _length(x: Any) -> int:
     return max(1, len(x))
-
-

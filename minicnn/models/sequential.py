@@ -10,6 +10,7 @@ from minicnn.layers.layer import Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.models.model import Model
 from minicnn.naming import unique_name
+from minicnn.registry import deserialize_object, serialize_object
 
 
 class Sequential(Model):
@@ -20,7 +21,10 @@ class Sequential(Model):
     """
 
     def __init__(
-        self, layers: Sequence[Layer | SymbolicTensor] | None = None, trainable: bool = True, name: str | None = None
+        self,
+        layers: Sequence[Layer | SymbolicTensor] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
     ) -> None:
         self._begin(name or unique_name("Sequential"))
         for layer in layers or ():
@@ -35,7 +39,13 @@ class Sequential(Model):
             ValueError: not a layer, a name that is taken, an Input that isn't first, or a shape that doesn't fit; the
                 model stays as it was.
         """
-        start = layer if isinstance(layer, SymbolicTensor) else layer.output if isinstance(layer, InputLayer) else None
+        start = (
+            layer
+            if isinstance(layer, SymbolicTensor)
+            else layer.output
+            if isinstance(layer, InputLayer)
+            else None
+        )
         if start is not None:
             self._set_start(start)
             return
@@ -85,7 +95,9 @@ class Sequential(Model):
 
     def _set_start(self, start: SymbolicTensor) -> None:
         if self._start is not None:
-            raise ValueError(f"Sequential model '{self.name}' has an Input already, of shape {self._start.shape}.")
+            raise ValueError(
+                f"Sequential model '{self.name}' has an Input already, of shape {self._start.shape}."
+            )
         self._start, self._taps = start, [start]
         try:
             for layer in self._layers:
@@ -115,8 +127,6 @@ class Sequential(Model):
         return list(self._layers)
 
     def get_config(self) -> dict[str, Any]:
-        from minicnn.registry import serialize_object
-
         start = [self._start.layer] if self._start is not None and self._start.layer is not None else []
         return {
             "name": self.name,
@@ -129,8 +139,6 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequential:
         """Rebuild the architecture, with new weights."""
-        from minicnn.registry import deserialize_object
-
         model = cls([deserialize_object(layer) for layer in config["layers"]], name=config.get("name"))
         if not model.built and model.layers and config.get("build_input_shape"):
             model.build(tuple(config["build_input_shape"]))

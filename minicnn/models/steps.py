@@ -105,7 +105,12 @@ class Steps:
             result, seed = self._run(executor, batch, x, backward=True)
             arrays = [g.copy() for g in executor.gradients] if weights else []
         by_layer = dict(result.value_gradients)
-        return _total(result, seed), dict(zip(paths, arrays, strict=True)), by_layer.pop(INPUT, None), by_layer
+        return (
+            _total(result, seed),
+            dict(zip(paths, arrays, strict=True)),
+            by_layer.pop(INPUT, None),
+            by_layer,
+        )
 
     def _input(self, x: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self.model.adjust_rank(x), self.model.dtype)
@@ -127,7 +132,9 @@ class Steps:
             raise ValueError("`compile` was called without a loss; fit, evaluate and gradients need one.")
         return self.loss
 
-    def _run(self, executor: Executor, batch: Batch, x: np.ndarray, *, backward: bool) -> tuple[Result, np.ndarray]:
+    def _run(
+        self, executor: Executor, batch: Batch, x: np.ndarray, *, backward: bool
+    ) -> tuple[Result, np.ndarray]:
         """Run a batch; the seed is the gradient of the reduced loss by each sample's loss."""
         shape = (len(x), *executor.plan.output_shape)
         target = self.required_loss.targets(_required(batch.y), shape, self.model.dtype)

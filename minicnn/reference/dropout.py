@@ -33,9 +33,7 @@ def keep_mask(shape: tuple[int, ...], rate: float, draw: Draw) -> Bool[np.ndarra
     keep = np.empty(shape, bool)
     size = int(np.prod(shape[1:]))
     for n in range(shape[0]):
-        bits = np.random.Philox(
-            key=[draw.seed, 0], counter=[0, draw.first_sample + n, draw.step, 0]
-        )
+        bits = np.random.Philox(key=[draw.seed, 0], counter=[0, draw.first_sample + n, draw.step, 0])
         uniform = bits.random_raw((size + 1) // 2).view(np.uint32)[:size] >> np.uint32(8)
         keep[n] = (uniform >= np.uint32(round(rate * 2**24))).reshape(shape[1:])
     return keep

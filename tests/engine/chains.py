@@ -49,7 +49,8 @@ def small_convnet(dtype: str = "float64", *, classes: int = 5, rate: float = 0.0
     }
     rng = np.random.default_rng(3)
     variables = [
-        Variable(rng.normal(0, 0.3, shape).astype(dtype), name=path, path=path) for path, shape in shapes.items()
+        Variable(rng.normal(0, 0.3, shape).astype(dtype), name=path, path=path)
+        for path, shape in shapes.items()
     ]
     give_home(variables)
     return Chain(chain, (11, 10, 2), variables)

@@ -58,10 +58,13 @@ def test_gradients_are_the_slopes_of_the_loss(backend, fused):
     direction = rng.normal(size=batch["x"].shape)
     h = 1e-6
     ahead, behind = (
-        train(chain, batch | {"x": batch["x"] + sign * h * direction}, **wants)[0].losses.mean() for sign in (1, -1)
+        train(chain, batch | {"x": batch["x"] + sign * h * direction}, **wants)[0].losses.mean()
+        for sign in (1, -1)
     )
     # A central difference is off by O(h²) plus rounding u/h ≈ 2e-10; kinks lie farther than h from these values.
-    assert np.sum(result.value_gradients[INPUT] * direction) == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)
+    assert np.sum(result.value_gradients[INPUT] * direction) == pytest.approx(
+        (ahead - behind) / (2 * h), rel=1e-7
+    )
     for variable in chain.variables:
         direction = rng.normal(size=variable.shape)
         slope = np.sum(gradients[variable.path] * direction)
@@ -81,8 +84,8 @@ def test_bits_do_not_depend_on_threads(n, fused):
     chain = small_convnet("float32", rate=0.3)
     batch = batch_for(chain, n, "float32")
     results = []
-    for threads in (1, 2, 3, 8):
-        config.set_num_threads(threads)
+    for count in (1, 2, 3, 8):
+        config.set_num_threads(count)
         results.append(train(chain, batch, capacity=3, fused=fused, step=4))
     (first, gradient), *others = results
     for other, other_gradient in others:

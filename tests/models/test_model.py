@@ -81,7 +81,9 @@ def test_functional_chain_is_the_same_as_sequential(net, batch):
 def test_a_model_is_a_layer_of_another(batch):
     x, y = batch
     utils.set_random_seed(3)
-    base = models.Sequential([Input((8, 8, 2)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten()], name="base")
+    base = models.Sequential(
+        [Input((8, 8, 2)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten()], name="base"
+    )
     whole = models.Sequential([Input((8, 8, 2)), base, layers.Dense(3, activation="softmax")])
     assert whole.count_params() == base.count_params() + 4 * 36 * 3 + 3
     np.testing.assert_allclose(
@@ -216,7 +218,9 @@ def test_the_reference_backend_trains_to_the_same_weights(batch):
 def test_graphs_that_are_no_chains_are_refused(branch):
     a, b = Input((4,)), Input((4,))
     tensor = layers.Dense(3)(a)
-    with pytest.raises(ValueError, match="A model is a chain" if branch == "no input" else "must come from the input"):
+    with pytest.raises(
+        ValueError, match="A model is a chain" if branch == "no input" else "must come from the input"
+    ):
         models.Model(b, tensor) if branch == "other input" else models.Model([a, b], tensor)
     left, right = layers.Dense(2)(tensor), layers.Dense(2)(tensor)
     with pytest.raises(ValueError, match="one path"):
@@ -231,7 +235,9 @@ def test_mixed_dtypes_are_refused():
 def test_a_registered_pair_is_a_layer_and_a_loss():
     ops.register("cube", lambda x: (x**3, x), lambda dy, x: (3 * x**2 * dy,))
     ops.register(
-        "quartic", lambda y, t: (((y - t) ** 4).sum(-1), y - t), lambda dloss, d: (4 * d**3 * dloss[..., None],)
+        "quartic",
+        lambda y, t: (((y - t) ** 4).sum(-1), y - t),
+        lambda dloss, d: (4 * d**3 * dloss[..., None],),
     )
 
     class Cube(layers.Layer):
