@@ -31,12 +31,13 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"nsz", "arcp", "contract", "afn"},
     "error_model": "numpy",
     "boundscheck": False,
+    "no_cfunc_wrapper": True,
 }
 
 
 def inner(function: Function) -> Function:
     """Compile as a part of the kernels that call it."""
-    return numba.njit(**OPTIONS)(function)
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True)(function)
 
 
 def kernel(function: Function) -> Function:

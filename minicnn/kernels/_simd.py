@@ -131,6 +131,13 @@ def add_scaled_rows(
         flat[offset + at : offset + at + count] += scalar * row
 
 
+def row_fma(
+    row: tuple[np.ndarray, ...], a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """row + a·b, element by element, rounded once."""
+    return tuple(x + y * z for x, y, z in zip(row, a, b, strict=True))
+
+
 def relu(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """max(tile, 0); NaN stays NaN."""
     return tuple(np.maximum(vector, 0) for vector in tile)
@@ -177,6 +184,7 @@ def fold_max(
 def store_max(y: np.ndarray, argmax: np.ndarray, at: int, state: tuple[np.ndarray, ...], count: int) -> None:
     """y[at:][:count] = the maxima, argmax[at:][:count] = where they stood."""
     width = len(state) // 2
+    count = width * lanes(y) if count is None else count
     y.reshape(-1)[at : at + count] = np.concatenate(state[:width])[:count]
     argmax.reshape(-1)[at : at + count] = np.concatenate(state[width:])[:count]
 
@@ -414,6 +422,18 @@ def _lower_rows_fma(context, builder, sig, args):  # type: ignore[no-untyped-def
     return context.make_tuple(builder, sig.return_type, result)
 
 
+@type_callable(row_fma)
+def _type_row_fma(context):  # type: ignore[no-untyped-def]
+    return lambda row, a, b: row
+
+
+@lower_builtin(row_fma, types.BaseTuple, types.BaseTuple, types.BaseTuple)
+def _lower_row_fma(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    rows = [cgutils.unpack_tuple(builder, arg) for arg in args]
+    result = [_fma(builder, a, b, c) for c, a, b in zip(*rows, strict=True)]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
 @type_callable(relu)
 def _type_relu(context):  # type: ignore[no-untyped-def]
     return lambda tile: tile
@@ -473,7 +493,7 @@ def _type_store_max(context):  # type: ignore[no-untyped-def]
     return lambda y, argmax, at, state, count: types.none
 
 
-@lower_builtin(store_max, types.Array, types.Array, types.Integer, types.BaseTuple, types.Integer)
+@lower_builtin(store_max, types.Array, types.Array, types.Integer, types.BaseTuple, types.Any)
 def _lower_store_max(context, builder, sig, args):  # type: ignore[no-untyped-def]
     state = cgutils.unpack_tuple(builder, args[3])
     width, vector = len(state) // 2, state[0].type

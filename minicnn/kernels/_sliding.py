@@ -64,6 +64,22 @@ def pixel_starts(images, source_shape, window):  # type: ignore[no-untyped-def]
 
 
 @inner
+def spans(window, axis):  # type: ignore[no-untyped-def]
+    """For every position along one axis: the taps first ≤ tap < last inside the image, and where tap 0 lies.
+
+    Listed once, because the divisions cost more than the few multiply-adds of one small window.
+    """
+    dilation, size = window.dilation[axis], window.image_size[axis]
+    found = np.empty((window.output_size[axis], 3), np.int64)
+    for k in range(len(found)):
+        origin = k * window.strides[axis] - window.pads_before[axis]
+        found[k, 0] = (-origin + dilation - 1) // dilation if origin < 0 else 0
+        found[k, 1] = min(window.kernel_size[axis], (size - 1 - origin) // dilation + 1)
+        found[k, 2] = origin
+    return found
+
+
+@inner
 def pool_starts(images, source_shape, window, pool):  # type: ignore[no-untyped-def]
     """starts[t, m]: the offset of the first tap of the output pixel that is tap m of pooled pixel t.
 

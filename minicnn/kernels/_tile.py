@@ -8,12 +8,17 @@ the other rows, on the position in the chunk or on the width of the tile.
 6 × 4 vectors of 64 bytes: 24 sums, 4 of w and a broadcast fit 32 registers; 6 × 2 of 32 bytes fit 16.
 """
 
+import numpy as np
+
 from minicnn.kernels._jit import inner
 from minicnn.kernels._simd import VECTOR_NBYTES, lanes, load_row, outer_fma, read, repeat_rows, zeros
 
 WIDEST = 4 if VECTOR_NBYTES == 64 else 2
 ROW_1, ROW_2, ROW_WIDEST = (0,), (0,) * 2, (0,) * WIDEST
 """Tuples whose only use is their length, which Numba then knows while compiling."""
+
+ZERO = np.int64(0)
+"""Where a counted variable enters a tuple: for a literal 0 Numba would compile everything twice."""
 
 
 @inner

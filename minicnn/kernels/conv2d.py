@@ -34,6 +34,12 @@ from minicnn.kernels._tile import (
     start_tile,
     width_for,
 )
+from minicnn.kernels.conv2d_depthwise import (
+    depthwise_backward_w,
+    depthwise_backward_x,
+    depthwise_forward,
+    is_depthwise,
+)
 
 
 def conv2d_forward(
@@ -43,14 +49,20 @@ def conv2d_forward(
 
     b is (F,), or (0,) for none.
     """
-    _forward(x, w, b, y, window, groups, False)
+    if is_depthwise(w.shape, groups):
+        depthwise_forward(x, w, b, y, window, False)
+    else:
+        _forward(x, w, b, y, window, groups, False)
 
 
 def conv_relu_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, window: Window, groups: int
 ) -> None:
     """`conv2d_forward`, then y = max(y, 0), in one pass. NaN stays NaN."""
-    _forward(x, w, b, y, window, groups, True)
+    if is_depthwise(w.shape, groups):
+        depthwise_forward(x, w, b, y, window, True)
+    else:
+        _forward(x, w, b, y, window, groups, True)
 
 
 @kernel
@@ -108,9 +120,16 @@ def pack_transposed(w: np.ndarray, w_t: np.ndarray, groups: int) -> None:
                         w_t[p, q, f, g * channels + c] = w[p, q, c, g * filters + f]
 
 
-@kernel
 def conv2d_backward_x(dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, groups: int) -> None:
     """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t, which is w after `pack_transposed`."""
+    if is_depthwise(w_t.shape, groups):
+        depthwise_backward_x(dy, w_t, dx, window)
+    else:
+        _backward_x(dy, w_t, dx, window, groups)
+
+
+@kernel
+def _backward_x(dy, w_t, dx, window, groups):  # type: ignore[no-untyped-def]
     (out_h, out_w), channels = window.output_size, dx.shape[3] // groups
     block = images_per_block(len(dy), out_h * out_w)
     # Bands of rows end with an image, so that the order of an element's additions doesn't depend on the chunk.
@@ -152,11 +171,18 @@ def _scatter(dy, w_t, dx, routes, columns, width):  # type: ignore[no-untyped-de
         add_rows(dx, six(pairs[1], t, number - 1, c), tile, count)
 
 
-@kernel
 def conv2d_backward_w(
     dy: np.ndarray, x: np.ndarray, dw: np.ndarray, db: np.ndarray, window: Window, groups: int
 ) -> None:
     """Add the gradients of w and b, image by image, to dw (P, Q, C/groups, F) and db ((F,), or (0,) for none)."""
+    if is_depthwise(dw.shape, groups):
+        depthwise_backward_w(dy, x, dw, db, window)
+    else:
+        _backward_w(dy, x, dw, db, window, groups)
+
+
+@kernel
+def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
     (out_h, out_w), all_filters, filters = window.output_size, dw.shape[3], dw.shape[3] // groups
     block = images_per_block(len(x), out_h * out_w)
     band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))

@@ -19,7 +19,16 @@ from minicnn.kernels._sliding import (
     pool_starts,
     tap_offsets,
 )
-from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, accumulate_taps, start_tile, width_for
+from minicnn.kernels._tile import (
+    ROW_1,
+    ROW_2,
+    ROW_WIDEST,
+    WIDEST,
+    ZERO,
+    accumulate_taps,
+    start_tile,
+    width_for,
+)
 from minicnn.kernels.conv_relu_pool_backward import (
     conv_relu_pool_backward_w,
     conv_relu_pool_backward_x,
@@ -57,7 +66,7 @@ def conv_relu_pool_forward(
             pad_images(x, first, number, window, padded)
             shift, source = 0, padded
         routes = (starts[: number * pixels], taps, shift, first * pixels)
-        f = 0
+        f = ZERO
         while f < filters:
             width = width_for(x, filters - f)
             count = min(filters - f, width * lanes(x))

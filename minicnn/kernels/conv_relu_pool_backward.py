@@ -27,10 +27,10 @@ from minicnn.kernels._simd import (
     zeros,
 )
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
-from minicnn.kernels._tile import ROW_1, ROW_2
+from minicnn.kernels._tile import ROW_1, ROW_2, ZERO
 
-ROWS_1, ROWS_3, ROW_6 = (0,), (0,) * 3, (0,) * 6
-"""3 kernel rows × 6 vectors = 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
+ROW_6 = (0,) * 6
+"""Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
 
 
 @kernel
@@ -58,7 +58,8 @@ def conv_relu_pool_backward_x(
     filters, size = len(packed), packed[0].size
     padded = aligned_zeros(padded_shape(dx, 1, window), dx.dtype)
     starts = pool_starts(1, padded.shape, window, pool)
-    segments, terms = _segments(packed, padded.shape, window)
+    pieces = _pieces(packed, padded.shape, window)
+    run, next_run = window.dilation[0] * padded.shape[2] * padded.shape[3], packed[0, 0].size
     lists = np.empty((filters, len(starts) + 1), dx.dtype), np.empty((filters, len(starts) + 1), np.int64)
     numbers = np.empty(filters, np.int64)
     _fill(dx.reshape(-1), 0)
@@ -70,7 +71,15 @@ def conv_relu_pool_backward_x(
         _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
         for f in range(filters):
             pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
-            _over_segments(target, packed, pairs, segments, (shift, f * size), terms, False)
+            for k in range(len(pieces)):
+                a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
+                if pieces[k, 2] == 3:
+                    places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
+                    _scatter_filter(target, pairs, places, packed, rows, None, ROW_6)
+                elif pieces[k, 2] == 2:
+                    _scatter_filter(target, pairs, (a,), packed, (b,), None, ROW_6)
+                else:
+                    _scatter_filter(target, pairs, (a,), packed, (b,), count, ROW_1)
         if len(padded) > 0:
             _crop_image(padded, window, dx, n)
 
@@ -92,10 +101,11 @@ def conv_relu_pool_backward_w(
     starts = pool_starts(1, padded.shape, window, pool)
     taps = tap_offsets(dw, padded.shape, window)
     dw_by_filter = aligned_zeros((filters, dw.shape[0], dw.shape[1], dw.shape[2]), dw.dtype)
-    segments, terms = _segments(dw_by_filter, padded.shape, window)
+    pieces = _pieces(dw_by_filter, padded.shape, window)
+    run, next_run = window.dilation[0] * padded.shape[2] * padded.shape[3], dw_by_filter[0, 0].size
     lists = np.empty((filters, len(starts) + 1), dw.dtype), np.empty((filters, len(starts) + 1), np.int64)
     numbers = np.empty(filters, np.int64)
-    is_sparse = 2 * terms > lanes(x)
+    is_sparse = 2 * dw.shape[1] * dw.shape[2] > lanes(x)
     for n in range(len(x)):
         shift, source = n * x[0].size, x
         if len(padded) > 0:
@@ -108,24 +118,45 @@ def conv_relu_pool_backward_w(
         _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
         for f in range(filters):
             pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
-            _over_segments(source, dw_by_filter, pairs, segments, (shift, f * size), terms, True)
+            for k in range(len(pieces)):
+                a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
+                if pieces[k, 2] == 3:
+                    places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
+                    _sum_patches(source, pairs, places, dw_by_filter, rows, None, ROW_6)
+                elif pieces[k, 2] == 2:
+                    _sum_patches(source, pairs, (a,), dw_by_filter, (b,), None, ROW_6)
+                else:
+                    _sum_patches(source, pairs, (a,), dw_by_filter, (b,), count, ROW_1)
     if is_sparse:
         _add_transposed(dw_by_filter, dw)
 
 
 @inner
-def _segments(packed, source_shape, window):  # type: ignore[no-untyped-def]
-    """The contiguous runs of a filter, and their length: segments[0] are offsets in the image, [1] in the filter.
+def _pieces(packed, source_shape, window):  # type: ignore[no-untyped-def]
+    """A filter (P, Q, C) cut into pieces that fit the registers: (place in image, place in filter, kind, count).
 
-    Without dilation a whole kernel row is one run of Q·C numbers.
+    Without dilation a kernel row is one run of Q·C numbers in the image. Kind 3: this piece and the same part of the
+    next two runs, six vectors each. Kind 2: six vectors of one run. Kind 1: one vector, or `count` numbers of it.
     """
     _, kernel_h, kernel_w, channels = packed.shape
-    number, terms = (1, kernel_w * channels) if window.dilation[1] == 1 else (kernel_w, channels)
-    segments = np.empty((2, kernel_h * number), np.int64)
-    for k in range(kernel_h * number):
-        pixel = k // number * window.dilation[0] * source_shape[2] + k % number * window.dilation[1]
-        segments[0, k], segments[1, k] = pixel * source_shape[3], k * terms
-    return segments, terms
+    runs_w, terms = (1, kernel_w * channels) if window.dilation[1] == 1 else (kernel_w, channels)
+    runs, wide = kernel_h * runs_w, 6 * lanes(packed)
+    pieces, number = np.empty((runs * (terms // lanes(packed) + 1), 4), np.int64), 0
+    for k in range(runs):
+        pixel = k // runs_w * window.dilation[0] * source_shape[2] + k % runs_w * window.dilation[1]
+        done = 0
+        while done < terms:
+            left = terms - done
+            # Three runs lie equally far apart only where each is a whole kernel row.
+            is_triple = runs_w == 1 and k < runs // 3 * 3
+            kind = 1 if left < wide else 3 if is_triple else 2
+            count = min(left, lanes(packed)) if kind == 1 else wide
+            if kind < 3 or k % 3 == 0:
+                pieces[number, 0], pieces[number, 1] = pixel * source_shape[3] + done, k * terms + done
+                pieces[number, 2], pieces[number, 3] = kind, count
+                number += 1
+            done += count
+    return pieces[:number]
 
 
 @inner
@@ -145,51 +176,22 @@ def _sort_by_filter(dy, y, argmax, n, starts, lists, numbers):  # type: ignore[n
 
 
 @inner
-def _over_segments(image, filters, pairs, segments, shifts, terms, is_sum):  # type: ignore[no-untyped-def]
-    """One filter: sum the image's patches into it (is_sum), or scatter it over them. Three segments at a time."""
-    k, number = 0, segments.shape[1]
-    while k < number:
-        here, there = segments[0, k] + shifts[0], segments[1, k] + shifts[1]
-        if number - k >= 3:
-            places = (here, segments[0, k + 1] + shifts[0], segments[0, k + 2] + shifts[0])
-            rows = (there, there + terms, there + 2 * terms)
-            _over_columns(image, filters, pairs, places, rows, terms, is_sum)
-            k += 3
-        else:
-            _over_columns(image, filters, pairs, (here,), (there,), terms, is_sum)
-            k += 1
-
-
-@inner
-def _over_columns(image, filters, pairs, places, rows, terms, is_sum):  # type: ignore[no-untyped-def]
-    done = 0
-    while done < terms:
-        left = terms - done
-        if left >= 6 * lanes(image):
-            tile = zeros(image, places, ROW_6)
-            _sum_or_scatter(image, filters, pairs, places, rows, (done, None), is_sum, tile)
-            done += 6 * lanes(image)
-        else:
-            tile = zeros(image, places, ROW_1)
-            _sum_or_scatter(
-                image, filters, pairs, places, rows, (done, min(left, lanes(image))), is_sum, tile
-            )
-            done += lanes(image)
-
-
-@inner
-def _sum_or_scatter(image, filters, pairs, places, rows, columns, is_sum, tile):  # type: ignore[no-untyped-def]
+def _sum_patches(image, pairs, places, filters, rows, count, width):  # type: ignore[no-untyped-def]
+    """filters[rows[m]:][:count] += Σ_k values[k] · image[places[m] + offsets[k]:][:count]."""
     values, offsets = pairs
-    done, count = columns
-    rows = shifted(rows, done)
-    if is_sum:
-        for k in range(values.size):
-            tile = rows_fma(tile, image, places, offsets[k] + done, values[k], count)
-        add_rows(filters, rows, tile, count)
-    else:
-        tile = load_rows(tile, filters, rows, count)
-        for k in range(values.size):
-            add_scaled_rows(image, places, offsets[k] + done, values[k], tile, count)
+    tile = zeros(image, places, width)
+    for k in range(values.size):
+        tile = rows_fma(tile, image, places, offsets[k], values[k], count)
+    add_rows(filters, rows, tile, count)
+
+
+@inner
+def _scatter_filter(image, pairs, places, filters, rows, count, width):  # type: ignore[no-untyped-def]
+    """image[places[m] + offsets[k]:][:count] += values[k] · filters[rows[m]:][:count], for every k."""
+    values, offsets = pairs
+    tile = load_rows(zeros(image, places, width), filters, rows, count)
+    for k in range(values.size):
+        add_scaled_rows(image, places, offsets[k], values[k], tile, count)
 
 
 @inner
@@ -232,7 +234,7 @@ def _crop_image(padded, window, dx, n):  # type: ignore[no-untyped-def]
 @inner
 def _add_routed(dy, y, argmax, x, dw, routes, pool):  # type: ignore[no-untyped-def]
     """One image with few channels: for each tap of the pool, tiles of weight rows times the filters routed to it."""
-    f, filters = 0, dw.shape[3]
+    f, filters = ZERO, dw.shape[3]
     # Nine rows of two vectors are 18 sums: too many for 16 registers.
     widest = 2 if VECTOR_NBYTES == 64 else 1
     while f < filters:

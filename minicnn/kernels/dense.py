@@ -12,6 +12,7 @@ from minicnn.kernels._tile import (
     ROW_2,
     ROW_WIDEST,
     WIDEST,
+    ZERO,
     accumulate,
     six_steps,
     start_tile,
@@ -30,7 +31,7 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray) ->
     blocks = (channels + TERMS_PER_BLOCK - 1) // TERMS_PER_BLOCK
     for block in range(max(1, blocks)):
         first, last = block * channels // max(1, blocks), (block + 1) * channels // max(1, blocks)
-        f = 0
+        f = ZERO
         while f < filters:
             width = width_for(x, filters - f)
             count = min(filters - f, width * lanes(x))
@@ -74,7 +75,7 @@ def dense_backward_x(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
         for f in range(filters):
             dy_t[f, n] = dy[n, f]
     for c in range(0, channels, 6):
-        n = 0
+        n = ZERO
         while n < samples:
             width = width_for(dy, samples - n)
             count = min(samples - n, width * lanes(dy))
@@ -113,7 +114,7 @@ def dense_backward_w(
         for n in range(samples):
             for f in range(db.size):
                 db[f] += dy[n, f]
-    f = 0
+    f = ZERO
     while f < filters:
         width = width_for(x, filters - f)
         count = min(filters - f, width * lanes(x))

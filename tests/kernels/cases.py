@@ -64,11 +64,17 @@ def pool_windows() -> st.SearchStrategy[Window]:
 
 @st.composite
 def conv_cases(draw, groups: int = 3) -> ConvCase:
-    groups = draw(st.sampled_from([1, 1, *range(2, groups + 1)]))
+    """With `groups` above 1 also one channel and filter a group, for which there are kernels of their own."""
+    kind = draw(st.sampled_from(("plain", "grouped", "depthwise"))) if groups > 1 else "plain"
+    groups = {
+        "plain": 1,
+        "grouped": draw(st.integers(2, max(2, groups))),
+        "depthwise": draw(st.integers(2, 40)),
+    }[kind]
     return ConvCase(
         images=draw(st.integers(1, 5)),
-        channels=groups * draw(st.sampled_from(WIDTHS[:10])),
-        filters=groups * draw(st.sampled_from(WIDTHS)),
+        channels=groups * (1 if kind == "depthwise" else draw(st.sampled_from(WIDTHS[:10]))),
+        filters=groups * (1 if kind == "depthwise" else draw(st.sampled_from(WIDTHS))),
         window=draw(windows()),
         groups=groups,
         has_bias=draw(st.booleans()),

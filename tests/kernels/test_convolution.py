@@ -17,6 +17,7 @@ BOOK_CONV_1 = ConvCase(2, 1, 32, make_window((28, 28), (3, 3)), 1, True, np.floa
 POOL_2 = make_window((11, 11), (2, 2), (2, 2))
 # A single weight row per tile, a single image, everything of size one.
 TINY = ConvCase(1, 1, 1, make_window((1, 1), (1, 1)), 1, False, np.float64, 2)
+DEPTHWISE = ConvCase(2, 37, 37, make_window((9, 8), (3, 2), (2, 1), "same"), 37, True, np.float32, 3)
 
 
 def forward(case, x, w, b, window=None):
@@ -43,6 +44,7 @@ def bias(b):
 @example(BOOK_CONV_1)
 @example(TINY)
 @example(large(BOOK_CONV_1))
+@example(DEPTHWISE)
 def test_conv2d_is_exact_on_integers(case):
     x, w, b, dy = case.arrays()
     y, residuals = reference.conv2d_forward(x, w, bias(b), case.window, case.groups)
@@ -76,6 +78,7 @@ def test_conv2d_is_within_the_rounding_bound(case):
 
 @given(conv_cases())
 @settings(max_examples=30)
+@example(DEPTHWISE)
 def test_conv_relu_is_the_composition(case):
     x, w, b, _ = case.arrays()
     y = np.full((case.images, *case.window.output_size, case.filters), 7, case.dtype)
@@ -139,6 +142,7 @@ def test_an_image_has_the_same_bits_in_any_chunk(case_and_pool, cut):
 @given(conv_cases())
 @settings(max_examples=20)
 @example(BOOK_CONV_2)
+@example(DEPTHWISE)
 def test_the_place_in_memory_changes_no_bit(case):
     x, w, b, dy = case.arrays(real=True)
     expected = forward(case, x, w, b), *backward(case, dy, x, w)
