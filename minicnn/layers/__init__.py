@@ -14,6 +14,8 @@ from minicnn.layers.relu import ReLU
 from minicnn.layers.rescaling import Rescaling
 from minicnn.layers.softmax import Softmax
 from minicnn.layers.zero_padding2d import ZeroPadding2D
+from minicnn.registry import deserialize_object as deserialize
+from minicnn.registry import serialize_object as serialize
 
 __all__ = [
     "Activation",
@@ -32,4 +34,6 @@ __all__ = [
     "Rescaling",
     "Softmax",
     "ZeroPadding2D",
+    "deserialize",
+    "serialize",
 ]
