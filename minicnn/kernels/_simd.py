@@ -159,6 +159,16 @@ def add_rows(y: np.ndarray, offsets: tuple[int, ...], tile: tuple[np.ndarray, ..
         flat[offset : offset + count] += np.concatenate(tile[m * width : (m + 1) * width])[:count]
 
 
+def first_half(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """The upper half of the tile's rows."""
+    return tile[: len(tile) // 2]
+
+
+def second_half(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """The lower half of the tile's rows."""
+    return tile[len(tile) // 2 :]
+
+
 def max_state(row: tuple[np.ndarray, ...], index: int) -> tuple[np.ndarray, ...]:
     """The running maxima `row`, followed by as many vectors that say where they stood: all at `index`."""
     return row + tuple(np.full_like(vector, index) for vector in row)
@@ -448,6 +458,16 @@ def _lower_relu(context, builder, sig, args):  # type: ignore[no-untyped-def]
         for vector in cgutils.unpack_tuple(builder, args[0])
     ]
     return context.make_tuple(builder, sig.return_type, result)
+
+
+for _function, _half in ((first_half, 0), (second_half, 1)):
+    type_callable(_function)(lambda context: lambda tile: _tile_type(tile.dtype.dtype, len(tile) // 2))
+
+    def _lower_half(context, builder, sig, args, half=_half):  # type: ignore[no-untyped-def]
+        tile, size = cgutils.unpack_tuple(builder, args[0]), len(sig.return_type)
+        return context.make_tuple(builder, sig.return_type, tile[half * size : (half + 1) * size])
+
+    lower_builtin(_function, types.BaseTuple)(_lower_half)
 
 
 @type_callable(max_state)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._simd import fold_max, lanes, max_state, store_max, zeros
+from minicnn.kernels._simd import first_half, fold_max, lanes, max_state, second_half, store_max, zeros
 from minicnn.kernels._sliding import (
     aligned_zeros,
     images_per_block,
@@ -73,9 +73,9 @@ def conv_relu_pool_forward(
             if width == WIDEST:
                 _pool(source, w, b, y, argmax, routes, (f, count), ROW_WIDEST)
             elif width == 2:
-                _pool(source, w, b, y, argmax, routes, (f, count), ROW_2)
+                _pool_two(source, w, b, y, argmax, routes, (f, count), ROW_2)
             else:
-                _pool(source, w, b, y, argmax, routes, (f, count), ROW_1)
+                _pool_two(source, w, b, y, argmax, routes, (f, count), ROW_1)
             f += count
 
 
@@ -85,18 +85,38 @@ def _pool(x, w, b, y, argmax, routes, columns, width):  # type: ignore[no-untype
     starts, taps, shift, first = routes
     f, count = columns
     row = zeros(x, ROW_1, width)
-    lowest = start_tile(ROW_1, width, np.full(count, -np.inf, x.dtype), 0, count)
+    lowest = start_tile(ROW_1, width, np.full(WIDEST * lanes(x), -np.inf, x.dtype), 0, count)
     for t in range(len(starts)):
         state = max_state(lowest, 0)
         for m in range(0, starts.shape[1], 4):
-            offsets = (
-                shift + starts[t, m],
-                shift + starts[t, m + 1],
-                shift + starts[t, m + 2],
-                shift + starts[t, m + 3],
-            )
+            offsets = _four(starts, t, m, shift)
             tile = accumulate_taps(start_tile(offsets, width, b, f, count), row, x, offsets, taps, w, columns)
             state = fold_max(state, tile, m)
         # ReLU is one more candidate for the maximum. It can't win over NaN.
-        state = fold_max(state, row, 0)
-        store_max(y, argmax, (first + t) * w.shape[3] + f, state, count)
+        store_max(y, argmax, (first + t) * w.shape[3] + f, fold_max(state, row, 0), count)
+
+
+@inner
+def _pool_two(x, w, b, y, argmax, routes, columns, width):  # type: ignore[no-untyped-def]
+    """The same for two pooled pixels at a time: where a tile is narrow, eight rows keep the multipliers busy."""
+    starts, taps, shift, first = routes
+    f, count = columns
+    row = zeros(x, ROW_1, width)
+    lowest = start_tile(ROW_1, width, np.full(WIDEST * lanes(x), -np.inf, x.dtype), 0, count)
+    for t in range(0, len(starts), 2):
+        other = min(t + 1, len(starts) - 1)
+        state, other_state = max_state(lowest, 0), max_state(lowest, 0)
+        for m in range(0, starts.shape[1], 4):
+            offsets = _four(starts, t, m, shift) + _four(starts, other, m, shift)
+            tile = accumulate_taps(start_tile(offsets, width, b, f, count), row, x, offsets, taps, w, columns)
+            state, other_state = (
+                fold_max(state, first_half(tile), m),
+                fold_max(other_state, second_half(tile), m),
+            )
+        store_max(y, argmax, (first + t) * w.shape[3] + f, fold_max(state, row, 0), count)
+        store_max(y, argmax, (first + other) * w.shape[3] + f, fold_max(other_state, row, 0), count)
+
+
+@inner
+def _four(starts, t, m, shift):  # type: ignore[no-untyped-def]
+    return starts[t, m] + shift, starts[t, m + 1] + shift, starts[t, m + 2] + shift, starts[t, m + 3] + shift
