@@ -25,11 +25,15 @@ def linear(x: Any) -> np.ndarray:
 def relu(
     x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> np.ndarray:
-    """max(x, 0); in general x from `threshold` up to `max_value`, negative_slope·(x − threshold) below."""
+    """max(x, 0); in general x from `threshold` up to `max_value`, negative_slope·(x − threshold) below.
+
+    Raises:
+        ValueError: a negative parameter, as in Keras's ReLU layer.
+    """
     if not negative_slope and max_value is None and not threshold:
         return reference.relu_forward(_as_float(x))[0]
-    slope, limit = number("negative_slope", negative_slope), optional_number("max_value", max_value)
-    return reference.clipped_relu_forward(_as_float(x), slope, limit, number("threshold", threshold))[0]
+    slope, limit = number("negative_slope", negative_slope, 0), optional_number("max_value", max_value, 0)
+    return reference.clipped_relu_forward(_as_float(x), slope, limit, number("threshold", threshold, 0))[0]
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> np.ndarray:

@@ -83,6 +83,13 @@ def test_parameters():
     assert activations.gelu(x, approximate=True)[1] != activations.gelu(x)[1]
 
 
+@pytest.mark.parametrize("parameter", ["negative_slope", "max_value", "threshold"])
+def test_parameters_that_make_no_sense(parameter):
+    for value in (-1.0, "1", float("nan")):
+        with pytest.raises(ValueError, match=parameter):
+            activations.relu(np.zeros(2), **{parameter: value})
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_softmax_along_an_axis(axis):
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
