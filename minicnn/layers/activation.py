@@ -14,6 +14,8 @@ class Activation(Layer):
         ValueError: an unknown activation.
     """
 
+    is_built_at_once = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)

@@ -17,6 +17,8 @@ class Dropout(Layer):
         ValueError: `rate` outside [0, 1], a seed that isn't an integer, or `noise_shape`, which isn't implemented.
     """
 
+    is_built_at_once = True
+
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         only_default("Dropout", noise_shape=(noise_shape, None))

@@ -15,6 +15,7 @@ class GlobalPooling2D(Layer):
     """
 
     input_rank = 4
+    is_built_at_once = True
     op: type[ops.GlobalMaxPool2D] | type[ops.GlobalAveragePool2D]
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:

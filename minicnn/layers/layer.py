@@ -43,6 +43,8 @@ class Layer:
 
     input_rank: int | None = None
     """Rank of the input with its batch axis, None for any."""
+    is_built_at_once: bool = False
+    """A layer without weights that Keras calls built from the start; `summary` shows it."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Layer:
             raise ValueError(f"{kind} has no such arguments. Received {', '.join(kwargs)}.")
         self.name = name or unique_name(kind)
         self.dtype = config.standardize_dtype(dtype)
-        self.built = False
+        self.built = self.is_built_at_once
         self._trainable = trainable
         self._variables: list[Variable] = []
         self._input: SymbolicTensor | None = None

@@ -20,11 +20,12 @@ class Pooling2D(Layer):
     """
 
     input_rank = 4
+    is_built_at_once = True
     op: type[ops.MaxPool2D] | type[ops.AveragePool2D]
 
     def __init__(
         self,
-        pool_size: int | tuple[int, int] = (2, 2),
+        pool_size: int | tuple[int, int],
         strides: int | tuple[int, int] | None = None,
         padding: str = "valid",
         data_format: str | None = None,

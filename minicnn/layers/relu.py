@@ -16,6 +16,8 @@ class ReLU(Layer):
         ValueError: a negative argument.
     """
 
+    is_built_at_once = True
+
     def __init__(
         self,
         max_value: float | None = None,

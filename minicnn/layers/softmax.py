@@ -13,6 +13,8 @@ class Softmax(Layer):
         ValueError: an axis that isn't one integer, or that the input doesn't have.
     """
 
+    is_built_at_once = True
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:

@@ -19,7 +19,7 @@ def average_pool2d_forward(
     x: Float[np.ndarray, "N H W C"], window: Window
 ) -> tuple[Float[np.ndarray, "N OH OW C"], AveragePool2DResiduals]:
     """y[n,i,j,c] = Σ_{p,q} x[n, i·s+p, j·s+q, c] / (number of taps inside the image)."""
-    padded, inside = pad(x, window, 0.0), pad(np.ones((1, *x.shape[1:3], 1), x.dtype), window, 0)
+    padded, inside = pad(x, window, 0.0), pad(np.ones((1, *x.shape[1:3], 1), x.dtype), window, 0.0)
     total = np.zeros((len(x), *window.output_size, x.shape[-1]), x.dtype)
     count = np.zeros((1, *window.output_size, 1), x.dtype)
     for _, _, rows, columns in window.taps():
