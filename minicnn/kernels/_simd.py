@@ -70,6 +70,16 @@ def zeros(x: np.ndarray, rows: tuple[int, ...], width: tuple[int, ...]) -> tuple
     return tuple(np.zeros(lanes(x), x.dtype) for _ in range(len(rows) * len(width)))
 
 
+def zeros_like(tile: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """A tile of zeros."""
+    return tuple(np.zeros_like(vector) for vector in tile)
+
+
+def add_tiles(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """a + b, element by element."""
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
 def load_row(
     tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int | None
 ) -> tuple[np.ndarray, ...]:
@@ -256,6 +266,28 @@ def _type_zeros(context):  # type: ignore[no-untyped-def]
 @lower_builtin(zeros, types.Array, types.BaseTuple, types.BaseTuple)
 def _lower_zeros(context, builder, sig, args):  # type: ignore[no-untyped-def]
     return ir.Constant(context.get_value_type(sig.return_type), None)
+
+
+@type_callable(zeros_like)
+def _type_zeros_like(context):  # type: ignore[no-untyped-def]
+    return lambda tile: tile
+
+
+@lower_builtin(zeros_like, types.BaseTuple)
+def _lower_zeros_like(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    return ir.Constant(context.get_value_type(sig.return_type), None)
+
+
+@type_callable(add_tiles)
+def _type_add_tiles(context):  # type: ignore[no-untyped-def]
+    return lambda a, b: a
+
+
+@lower_builtin(add_tiles, types.BaseTuple, types.BaseTuple)
+def _lower_add_tiles(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    a, b = (cgutils.unpack_tuple(builder, arg) for arg in args)
+    result = [builder.fadd(x, y) for x, y in zip(a, b, strict=True)]
+    return context.make_tuple(builder, sig.return_type, result)
 
 
 def _pointer(context, builder, array_type, array, offset):  # type: ignore[no-untyped-def]

@@ -2,8 +2,8 @@
 
 A tile holds six rows (output pixels, or rows of a gradient) of up to WIDEST vectors (filters, or channels). For
 every term of the sum, one row of `w` is loaded and multiplied by one number of `x` for each tile row. Every element
-adds its terms one after the other, each with one rounding, wherever it lies in a tile: its bits can't depend on
-the other rows, on the position in the chunk or on the width of the tile.
+adds its terms in the same order with the same roundings wherever it lies in a tile: its bits can't depend on the
+other rows, on the position in the chunk or on the width of the tile.
 
 6 × 4 vectors of 64 bytes: 24 sums, 4 of w and a broadcast fit 32 registers; 6 × 2 of 32 bytes fit 16.
 """
@@ -11,11 +11,25 @@ the other rows, on the position in the chunk or on the width of the tile.
 import numpy as np
 
 from minicnn.kernels._jit import inner
-from minicnn.kernels._simd import VECTOR_NBYTES, lanes, load_row, outer_fma, read, repeat_rows, zeros
+from minicnn.kernels._simd import (
+    VECTOR_NBYTES,
+    add_tiles,
+    lanes,
+    load_row,
+    outer_fma,
+    read,
+    repeat_rows,
+    zeros,
+    zeros_like,
+)
 
 WIDEST = 4 if VECTOR_NBYTES == 64 else 2
 ROW_1, ROW_2, ROW_WIDEST = (0,), (0,) * 2, (0,) * WIDEST
 """Tuples whose only use is their length, which Numba then knows while compiling."""
+
+TERMS = 64
+"""Every sum is cut into partial sums of so many terms. The rounding error of one long chain grows with its length: the
+largest error of 20,000 sums of 576 products was 4.7 u·Σ|x||w| in one chain, 0.8 in parts of 64, 1.0 in parts of 16."""
 
 ZERO = np.int64(0)
 """Where a counted variable enters a tuple: for a literal 0 Numba would compile everything twice."""
@@ -27,8 +41,11 @@ def accumulate(tile, row, x, offsets, step, w, start, stride, terms, count):  # 
 
     `row` is any row as wide as the tile's; only its type counts.
     """
-    for k in range(terms):
-        tile = outer_fma(tile, x, offsets, k * step, load_row(row, w, start + k * stride, count))
+    for first in range(0, terms, TERMS):
+        part = zeros_like(tile)
+        for k in range(first, min(first + TERMS, terms)):
+            part = outer_fma(part, x, offsets, k * step, load_row(row, w, start + k * stride, count))
+        tile = add_tiles(tile, part)
     return tile
 
 
@@ -39,8 +56,11 @@ def accumulate_taps(tile, row, x, offsets, taps, w, columns):  # type: ignore[no
     w is seen as rows of w.shape[-1] filters, one for each of `taps`.
     """
     f, count = columns
-    for k in range(taps.size):
-        tile = outer_fma(tile, x, offsets, read(taps, k), load_row(row, w, k * w.shape[3] + f, count))
+    for first in range(0, taps.size, TERMS):
+        part = zeros_like(tile)
+        for k in range(first, min(first + TERMS, taps.size)):
+            part = outer_fma(part, x, offsets, read(taps, k), load_row(row, w, k * w.shape[3] + f, count))
+        tile = add_tiles(tile, part)
     return tile
 
 

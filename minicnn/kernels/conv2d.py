@@ -11,7 +11,18 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._simd import add_rows, lanes, load_row, outer_fma, relu, store_rows, zeros
+from minicnn.kernels._simd import (
+    add_rows,
+    add_tiles,
+    lanes,
+    load_row,
+    outer_fma,
+    read,
+    relu,
+    store_rows,
+    zeros,
+    zeros_like,
+)
 from minicnn.kernels._sliding import (
     PIXELS_PER_BLOCK,
     aligned_zeros,
@@ -26,6 +37,7 @@ from minicnn.kernels._tile import (
     ROW_1,
     ROW_2,
     ROW_WIDEST,
+    TERMS,
     WIDEST,
     accumulate,
     accumulate_taps,
@@ -232,6 +244,11 @@ def _correlate(x, dy, dw, routes, columns, width):  # type: ignore[no-untyped-de
     for r in range(0, taps.size, 6):
         offsets = six(taps, r, last, shift)
         tile = zeros(x, offsets, width)
-        for t in range(pixels.size):
-            tile = outer_fma(tile, x, offsets, pixels[t], load_row(row, dy, place + t * stride + f, count))
+        for start in range(0, pixels.size, TERMS):
+            part = zeros_like(tile)
+            for t in range(start, min(start + TERMS, pixels.size)):
+                part = outer_fma(
+                    part, x, offsets, read(pixels, t), load_row(row, dy, place + t * stride + f, count)
+                )
+            tile = add_tiles(tile, part)
         add_rows(dw, six_steps(r, last, stride, f), tile, count)

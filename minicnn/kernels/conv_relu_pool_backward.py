@@ -27,7 +27,7 @@ from minicnn.kernels._simd import (
     zeros,
 )
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
-from minicnn.kernels._tile import ROW_1, ROW_2, ZERO
+from minicnn.kernels._tile import ROW_1, ROW_2, TERMS, ZERO
 
 ROW_6 = (0,) * 6
 """Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
@@ -179,10 +179,11 @@ def _sort_by_filter(dy, y, argmax, n, starts, lists, numbers):  # type: ignore[n
 def _sum_patches(image, pairs, places, filters, rows, count, width):  # type: ignore[no-untyped-def]
     """filters[rows[m]:][:count] += Σ_k values[k] · image[places[m] + offsets[k]:][:count]."""
     values, offsets = pairs
-    tile = zeros(image, places, width)
-    for k in range(values.size):
-        tile = rows_fma(tile, image, places, offsets[k], values[k], count)
-    add_rows(filters, rows, tile, count)
+    for first in range(0, values.size, TERMS):
+        tile = zeros(image, places, width)
+        for k in range(first, min(first + TERMS, values.size)):
+            tile = rows_fma(tile, image, places, offsets[k], values[k], count)
+        add_rows(filters, rows, tile, count)
 
 
 @inner
@@ -253,15 +254,15 @@ def _add_routed_columns(dy, y, argmax, x, dw, routes, pool, columns, width):  # 
     filters, row = dw.shape[3], zeros(x, ROW_1, width)
     for r in range(0, taps.size, 9):
         offsets, rows = _nine(taps, r, shift, filters, f)
-        tile = zeros(x, offsets, width)
-        for t in range(len(starts)):
-            at = (n * len(starts) + t) * filters + f
-            passed, where = passed_row(row, dy, y, at, count), index_row(row, argmax, at, count)
-            for m in range(pool.kernel_size[0] * pool.kernel_size[1]):
-                tile = outer_fma(
-                    tile, x, offsets, read(starts, t * starts.shape[1] + m), select_row(passed, where, m)
-                )
-        add_rows(dw, rows, tile, count)
+        for first in range(0, len(starts), TERMS):
+            tile = zeros(x, offsets, width)
+            for t in range(first, min(first + TERMS, len(starts))):
+                at = (n * len(starts) + t) * filters + f
+                passed, where = passed_row(row, dy, y, at, count), index_row(row, argmax, at, count)
+                for m in range(pool.kernel_size[0] * pool.kernel_size[1]):
+                    source = read(starts, t * starts.shape[1] + m)
+                    tile = outer_fma(tile, x, offsets, source, select_row(passed, where, m))
+            add_rows(dw, rows, tile, count)
 
 
 @inner

@@ -20,8 +20,7 @@ from minicnn.kernels._tile import (
 )
 
 TERMS_PER_BLOCK = 512
-"""Long sums are cut into blocks of at most so many terms: a block of w stays in the L2 cache while all samples pass,
-and the rounding error of a sum grows with the block, not with the layer."""
+"""Long sums are cut into blocks of at most so many terms: a block of w stays in the L2 cache while all samples pass."""
 
 
 @kernel
