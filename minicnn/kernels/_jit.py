@@ -18,10 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import llvmlite
+import llvmlite  # type: ignore[import-untyped]
 import numba
 from numba.core import caching
 
+config: Any = numba.config
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # "nnan" and "ninf" are absent because NaN and infinity must propagate; "reassoc" because an element's bits would
@@ -52,7 +53,7 @@ def exact_kernel(function: Function) -> Function:
 
 def _cached(function: Function, options: dict[str, Any]) -> Function:
     dispatcher = numba.njit(**options)(function)
-    if not numba.config.DISABLE_JIT and cache_folder() is not None:
+    if not config.DISABLE_JIT and cache_folder() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher
 
@@ -72,8 +73,8 @@ def cache_folder() -> Path | None:
     own = Path(__file__).resolve().parent
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     places = [own / "__pycache__", user / "minicnn"]
-    if numba.config.CACHE_DIR:
-        places.insert(0, Path(numba.config.CACHE_DIR) / "minicnn")
+    if config.CACHE_DIR:
+        places.insert(0, Path(config.CACHE_DIR) / "minicnn")
     name = "kernels-" + source_digest(own)
     for place in places:
         with contextlib.suppress(OSError):
@@ -98,7 +99,7 @@ def announce_compilation() -> None:
     )
 
 
-class _Locator(caching._CacheLocator):  # type: ignore[misc]
+class _Locator(caching._CacheLocator):
     """Says where one function's entries lie. The folder's name is the stamp: sources that change get another folder."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str):
@@ -118,11 +119,11 @@ class _Locator(caching._CacheLocator):  # type: ignore[misc]
         return cls(py_func, py_file)
 
 
-class _Entries(caching.CompileResultCacheImpl):  # type: ignore[misc]
+class _Entries(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012 (Numba's name)
 
 
-class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
+class _KernelCache(caching.FunctionCache):
     _impl_class = _Entries
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -51,14 +51,11 @@ def _multiply(x, w, b, y, block, columns, width):  # type: ignore[no-untyped-def
     for n in range(0, samples, 6):
         offsets = six_steps(n, samples - 1, channels, c)
         places = six_steps(n, samples - 1, filters, f)
+        tile = start_tile(offsets, width, b, f, count) if c == 0 else zeros(x, offsets, width)
+        tile = accumulate(tile, row, x, offsets, 1, w, c * filters + f, filters, terms, count)
         if c == 0:
-            tile = start_tile(offsets, width, b, f, count)
-            tile = accumulate(tile, row, x, offsets, 1, w, f, filters, terms, count)
             store_rows(y, places, tile, count)
         else:
-            tile = accumulate(
-                zeros(x, offsets, width), row, x, offsets, 1, w, c * filters + f, filters, terms, count
-            )
             add_rows(y, places, tile, count)
 
 
