@@ -20,6 +20,7 @@ class Mismatch(AssertionError):
     expected: Array | None = None
     bound: Array | None = None
     index: tuple[int, ...] | None = None
+    raised: bool = False
 
     def __str__(self) -> str:
         return self.message

@@ -82,7 +82,7 @@ def evaluate(prop: Property, target: Target, case: Any) -> float | None:
     except Mismatch:
         raise
     except Exception as error:
-        raise Mismatch(f"raised {type(error).__name__}: {error}") from error
+        raise Mismatch(f"raised {type(error).__name__}: {error}", raised=True) from error
 
 
 def run_property(
@@ -114,7 +114,7 @@ def run_property(
         result.verdict = HOLDS
         return result
     result.verdict, result.examples = FAILS, record.first or 0
-    if prop.name in target.differences:
+    if prop.name in target.differences and not any(m.raised for _, m in record.failing):
         result.verdict, result.note = DIFFERS, target.differences[prop.name]
     result.failure = _describe(prop, target, record, seed, examples, shrink)
     if flaky:

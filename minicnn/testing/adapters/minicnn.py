@@ -192,7 +192,8 @@ def _step(name: str, backend: str) -> Callable[..., Any]:
         )
         return w, (t + 1, slots)
 
-    chosen: Callable[..., Any] = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam}[name]  # type: ignore[assignment]
+    steps: dict[str, Callable[..., Any]] = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam}
+    chosen = steps[name]
     return lambda w, dw, state, **options: chosen(np.array(w), np.ascontiguousarray(dw), state, **options)
 
 
@@ -213,7 +214,8 @@ def targets(backend: str) -> list[Target]:
         out.append(
             Target(f"{name} {activation}", "activation", *pair, parameters={"name": activation}, **own)
         )
-    for kind in ("categorical", "binary"):
+    # the numba backend has no cross-entropy of its own outside a training step
+    for kind in ("categorical", "binary") if backend == "reference" else ():
         spec = {"kind": kind, "from_logits": False}
         options = frozenset(OPTIONS["crossentropy"])
         out.append(

@@ -10,11 +10,17 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from minicnn.testing.geometry import pad_amounts
 from minicnn.testing.target import OPTIONS, Target
 
 Array = np.ndarray[Any, Any]
 FLOAT32 = "ONNX Runtime's CPU convolution is float32 only"
-AUTO_PAD = {"valid": "VALID", "same": "SAME_UPPER"}
+AUTO_PAD = (
+    "ONNX Runtime's auto_pad refuses SAME with dilation, and with strides larger than the kernel: the "
+    "adapter gives explicit pads"
+)
+LOWEST = "ONNX Runtime's max pool starts at the lowest finite number: −inf becomes that, NaN is dropped"
+EMPTY = "ONNX Runtime answers a 'valid' pool larger than the image with a map"
 
 
 def _run(node: str, arrays: list[Array], **attributes: Any) -> Array:
@@ -34,6 +40,15 @@ def _run(node: str, arrays: list[Array], **attributes: Any) -> Array:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return np.asarray(session.run(None, dict(zip(names, map(np.ascontiguousarray, arrays), strict=True)))[0])
+
+
+def _pads(x: Array, kernel: Any, strides: Any, padding: str, dilation: Any = (1, 1)) -> list[int]:
+    """``[top, left, bottom, right]``."""
+    if padding not in ("valid", "same"):
+        raise ValueError(f"padding={padding!r}")
+    sizes = zip(x.shape[1:3], kernel, strides, dilation, strict=True)
+    (top, bottom), (left, right) = (pad_amounts(n, k, s, padding, d) for n, k, s, d in sizes)
+    return [top, left, bottom, right]
 
 
 def _first(x: Array) -> Array:
@@ -62,7 +77,7 @@ def conv2d(
         "strides": strides,
         "dilations": dilation_rate,
         "group": groups,
-        "auto_pad": AUTO_PAD[padding],
+        "pads": _pads(x, w.shape[:2], strides, padding, dilation_rate),
     }
     return _last(_run("Conv", arrays, **attributes))
 
@@ -75,11 +90,9 @@ def _pool(node: str, **fixed: Any) -> Callable[..., Array]:
         strides: tuple[int, int] | None = None,
         padding: str = "valid",
     ) -> Array:
-        attributes = {
-            "kernel_shape": pool_size,
-            "strides": strides or pool_size,
-            "auto_pad": AUTO_PAD[padding],
-        }
+        strides = strides or pool_size
+        pads = _pads(x, pool_size, strides, padding)
+        attributes = {"kernel_shape": pool_size, "strides": strides, "pads": pads}
         return _last(_run(node, [_first(x)], **attributes, **fixed))
 
     return forward
@@ -87,14 +100,19 @@ def _pool(node: str, **fixed: Any) -> Callable[..., Array]:
 
 def targets() -> list[Target]:
     """ONNX Runtime's targets."""
-    only: dict[str, Any] = {"dtypes": (np.float32,), "notes": (FLOAT32, f"onnx {onnx.__version__}")}
+    only: dict[str, Any] = {
+        "dtypes": (np.float32,),
+        "notes": (FLOAT32, AUTO_PAD, f"onnx {onnx.__version__}"),
+        "flush_to_zero": True,
+    }
+    empty = {"invalid geometry is refused": EMPTY}
+    lowest = {"no NaN or infinity is hidden": LOWEST, **empty}
     pool = frozenset(OPTIONS["max_pooling2d"])
+    average = _pool("AveragePool", count_include_pad=0)
     out = [
         Target("onnxruntime", "conv2d", conv2d, None, frozenset(OPTIONS["conv2d"]), **only),
-        Target("onnxruntime", "max_pooling2d", _pool("MaxPool"), None, pool, **only),
-        Target(
-            "onnxruntime", "average_pooling2d", _pool("AveragePool", count_include_pad=0), None, pool, **only
-        ),
+        Target("onnxruntime", "max_pooling2d", _pool("MaxPool"), None, pool, differences=lowest, **only),
+        Target("onnxruntime", "average_pooling2d", average, None, pool, differences=empty, **only),
         Target("onnxruntime", "dense", lambda x, w, b: _run("Gemm", [x, w, b]), **only),
         Target("onnxruntime", "softmax", lambda x: _run("Softmax", [x], axis=-1), **only),
     ]

@@ -64,17 +64,15 @@ def _interleaved(t: Target, case: ConvCase) -> Array | None:
     g = case.geometry
     if g.groups == 1 or g.filters == g.groups:
         return None
-    order = np.arange(g.filters).reshape(g.groups, -1).T.ravel()
+    order = np.arange(g.filters).reshape(-1, g.groups).T.ravel()
     y = _y(t, case, w=case.w[..., order], b=None)
     out = np.empty_like(y)
     out[..., order] = y
     return out + (case.b if t.bias else 0)
 
 
-def _without_last(t: Target, case: ConvCase, axis: int) -> Array | None:
+def _without_last(t: Target, case: ConvCase, axis: int) -> Array:
     y = _y(t, case)
-    if y.shape[axis] < 2:
-        return None
     y[tuple(slice(None) if k != axis else -1 for k in range(4))] = 0
     return y
 
