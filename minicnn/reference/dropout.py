@@ -55,4 +55,5 @@ def dropout_backward(
 
 
 def _scaled(x: np.ndarray, keep: np.ndarray, rate: float) -> np.ndarray:
-    return np.where(keep, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    scale = 1 / (1 - rate) if rate < 1 else 0.0  # at rate 1 nothing is kept
+    return np.where(keep, x * x.dtype.type(scale), x.dtype.type(0))
