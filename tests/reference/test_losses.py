@@ -1,0 +1,116 @@
+"""Losses against their formulas in float64, one loss a sample, forward and backward."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn.reference import crossentropy, regression
+from minicnn.testing import oracles, tolerances
+from minicnn.testing.strategies import class_cases
+from tests.reference.against import arithmetic, assert_within, frozen
+
+# name, kind and whether from logits, as the kit calls them
+CROSSENTROPIES = [
+    ("softmax_crossentropy", "categorical", True),
+    ("sigmoid_crossentropy", "binary", True),
+    ("categorical_crossentropy", "categorical", False),
+    ("binary_crossentropy", "binary", False),
+]
+
+
+def pair(module, name):
+    return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+
+
+def targets_of(case, soft):
+    """One-hot rows, or rows of any non-negative numbers."""
+    if not soft:
+        return case.one_hot
+    return np.random.default_rng(case.labels.sum()).random(case.one_hot.shape).astype(case.logits.dtype)
+
+
+@pytest.mark.parametrize(("name", "kind", "from_logits"), CROSSENTROPIES)
+@given(case=class_cases(), soft=st.booleans())
+def test_crossentropy(name, kind, from_logits, case, soft):
+    forward, backward = pair(crossentropy, name)
+    t, dloss = targets_of(case, soft), case.sample_weight
+    z, rules = case.logits if from_logits else case.probabilities, arithmetic(case.logits)
+    options = {"kind": kind, "from_logits": from_logits, "reduction": "none"}
+    losses, residuals = forward(*frozen(z, t))
+    exact = oracles.crossentropy_forward(t, z, **options)
+    bound = tolerances.crossentropy_bound(t, z, arithmetic=rules, **options)
+    assert_within(losses, exact, bound, z.dtype)
+
+    (dz,) = backward(*frozen(dloss), residuals)
+    assert np.isfinite(dz).all()
+    # Next to the clip at 1e-7, rounding decides on which side a probability lies and so whether it learns at all.
+    smooth = slice(None) if from_logits else ((z > 1e-6) & (z < 1 - 1e-6)).all(-1)
+    if not np.any(smooth):
+        return
+    z, t, dloss = z[smooth], t[smooth], dloss[smooth]
+    exact = oracles.crossentropy_backward(t, z, sample_weight=dloss, **options)
+    bound = tolerances.crossentropy_backward_bound(t, z, sample_weight=dloss, arithmetic=rules, **options)
+    assert_within(dz[smooth], exact, bound, z.dtype)
+
+
+@given(class_cases(dtypes=[np.float32]))
+def test_from_logits_every_digit_is_right(case):
+    """Logarithms of sums are taken in float64 and rounded once: half an ULP, however small the loss."""
+    losses, _ = crossentropy.softmax_crossentropy_forward(case.logits, case.one_hot)
+    for loss, z, label in zip(losses, case.logits.astype(np.float64), case.labels, strict=True):
+        others = np.delete(z, label) - z[label]
+        # log(1 + Σ e^others), all terms positive: nothing cancels.
+        top = max(0.0, others.max())
+        rest = np.exp(others - top).sum()
+        exact = np.log1p(rest) if top == 0 else top + np.log(np.exp(-top) + rest)
+        assert tolerances.ulps(loss - exact, exact) <= 0.51
+
+
+def test_a_clipped_probability_learns_nothing():
+    one = np.ones(2)
+    p, t = np.array([[0.0, 1.0], [1e-9, 1 - 1e-9]]), np.array([[1.0, 0.0], [1.0, 0.0]])
+    for name in ("categorical_crossentropy", "binary_crossentropy"):
+        forward, backward = pair(crossentropy, name)
+        losses, residuals = forward(p, t)
+        # Both are −log 1e-7, the binary one a mean of two such terms; 1 − 1e-7 has lost 9 of its 16 digits.
+        np.testing.assert_allclose(losses, -np.log(1e-7), rtol=1e-8)
+        np.testing.assert_array_equal(backward(one, residuals)[0], 0 * p)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_logits_lose_nothing(dtype):
+    z = np.array([[0, -200], [-200, 0], [0, 30], [30, 0], [0, -np.inf]], dtype)
+    t = np.array([[1, 0]] * 5, dtype)
+    losses, residuals = crossentropy.softmax_crossentropy_forward(z, t)
+    assert not np.isnan(residuals.p).any()
+    # log(1 + e⁻²⁰⁰) is e⁻²⁰⁰ to the last digit: a logarithm of a clipped probability would give 1e-7.
+    expected = [np.exp(-200.0), 200.0, 30.0 + np.log1p(np.exp(-30.0)), np.log1p(np.exp(-30.0)), 0.0]
+    np.testing.assert_array_equal(losses, np.array(expected, dtype))
+    (dz,) = crossentropy.softmax_crossentropy_backward(np.ones(5, dtype), residuals)
+    assert np.isfinite(dz).all()
+
+
+@given(class_cases(scales=(1.0, 0.01, 30.0)), st.booleans())
+def test_mean_squared_error(case, soft):
+    y, t, dloss, rules = case.logits, targets_of(case, soft), case.sample_weight, arithmetic(case.logits)
+    losses, residuals = regression.mean_squared_error_forward(*frozen(y, t))
+    wide, k = y.astype(np.float64) - t.astype(np.float64), y.shape[-1]
+    exact = np.array([sum(row**2) / k for row in wide])
+    # A difference off by u has a square off by 3u; then K − 1 additions and a division.
+    assert_within(losses, exact, rules.sum_bound(k + 3, exact), y.dtype)
+    (dy,) = regression.mean_squared_error_backward(*frozen(dloss), residuals)
+    exact = 2 * wide / k * dloss[:, None]
+    assert_within(dy, exact, rules.sum_bound(4, np.abs(exact)), y.dtype)
+
+
+@given(class_cases(values=["ties", "integers", "normal"], scales=(1.0,)))
+def test_mean_absolute_error(case):
+    y, t, dloss, rules = case.logits, case.one_hot, case.sample_weight, arithmetic(case.logits)
+    losses, residuals = regression.mean_absolute_error_forward(*frozen(y, t))
+    wide, k = y.astype(np.float64) - t, y.shape[-1]
+    exact = np.array([sum(abs(row)) / k for row in wide])
+    assert_within(losses, exact, rules.sum_bound(k + 2, exact), y.dtype)
+    (dy,) = regression.mean_absolute_error_backward(*frozen(dloss), residuals)
+    exact = np.where(wide > 0, 1, np.where(wide < 0, -1, 0)) * dloss[:, None] / k
+    assert_within(dy, exact, rules.sum_bound(2, np.abs(exact)), y.dtype)
