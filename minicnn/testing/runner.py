@@ -36,8 +36,8 @@ class Property:
 
     ``domain`` says in words what ``inside`` decides for a case; ``cases`` draws inside it by construction.
     ``holds(target, case)`` raises Mismatch, or returns the worst error as a fraction of its bound (or None).
-    ``needs`` are options the target must take, "bias" or "backward".  ``explain(target, case, mismatch)`` may
-    give terms, and ``patterns`` maps a likely mistake to the result it would give.
+    ``needs`` are options the target must take, "bias", "backward" or "subnormals".  ``explain(target,
+    case, mismatch)`` may give terms, and ``patterns`` maps a likely mistake to the result it would give.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Property:
         have = set(target.options)
         have |= {"backward"} if target.backward is not None else set()
         have |= {"bias"} if target.bias else set()
+        have |= set() if target.flush_to_zero else {"subnormals"}
         return [name for name in self.needs if name not in have]
 
 

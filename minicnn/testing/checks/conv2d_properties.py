@@ -78,6 +78,11 @@ def equals_oracle_within_rounding(t: Target, case: ConvCase) -> float:
     return close("y", forward(t, case.x, case.w, case.b, case.geometry), expected, bound)
 
 
+def subnormals_are_kept(t: Target, case: ConvCase) -> float:
+    # a bias of the inputs' size would lift every sum out of the subnormal range
+    return equals_oracle_within_rounding(t, replace(case, b=np.zeros_like(case.b)))
+
+
 def linear_in_x(t: Target, case: ConvCase) -> float:
     g, other = case.geometry, np.flip(case.x)
     parts = np.asarray(forward(t, case.x, case.w, None, g)) + np.asarray(forward(t, other, case.w, None, g))
@@ -340,6 +345,14 @@ FORWARD: list[Property] = [
         _valid,
         terms=_terms,
         patterns=conv2d_patterns.PATTERNS,
+    ),
+    Property(
+        "subnormal results are kept",
+        "products below the smallest normal number, bias 0; not for targets declared flush-to-zero",
+        lambda t: cnn.conv_cases(geometries(t), dtypes=t.dtypes, values=("tiny",)),
+        subnormals_are_kept,
+        _valid,
+        needs=("subnormals",),
     ),
     _spot("linear in x", f"{INTEGERS}, no bias", linear_in_x),
     _spot("linear in w", f"{INTEGERS}, no bias", linear_in_w),

@@ -388,7 +388,7 @@ MUTANTS = [
     ),
     _forward(
         "subnormal results flushed",
-        ROUNDING,
+        "subnormal results are kept",
         _after(lambda y, x, w, b: np.where(abs(y) < np.finfo(y.dtype).tiny, 0, y).astype(y.dtype)),
     ),
     _forward(
