@@ -22,7 +22,7 @@ def sgd_momentum_step(
     w: np.ndarray, g: np.ndarray, m: np.ndarray, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
     """m ← μ·m − η·g;  w ← w + m, or with Nesterov w ← w + μ·m − η·g."""
-    rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
+    rate, mu = w.dtype.type(learning_rate), w.dtype.type(np.float32(momentum))
     for k in range(w.size):
         m[k] = m[k] * mu - g[k] * rate
         w[k] += m[k] * mu - g[k] * rate if nesterov else m[k]
@@ -85,7 +85,7 @@ def adam_step(
     """m ← m + (g − m)·(1 − β₁);  v ← v + (g² − v)·(1 − β₂);  w ← w − m·α / (√v + ε) at `step` = 1, 2, …"""
     kind = w.dtype.type
     # In NumPy, as the reference does it: Numba's power may round differently.
-    corrections = [kind(1) - kind(beta) ** kind(step) for beta in betas]
+    corrections = [kind(1) - kind(np.float32(beta)) ** kind(step) for beta in betas]
     alpha = kind(learning_rate) * np.sqrt(corrections[1]) / corrections[0]
     _adam_step(w, g, slots, alpha, 1 - betas[0], 1 - betas[1], epsilon)
 

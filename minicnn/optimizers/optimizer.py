@@ -162,7 +162,7 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Spare variables, given themselves or by regular expressions that their names match, from weight decay.
+        """Spare variables, given themselves or by regular expressions found in their paths, from weight decay.
 
         Raises:
             ValueError: the optimizer is built.
@@ -220,7 +220,8 @@ class Optimizer:
 
     def _decays(self, variable: Variable) -> bool:
         spared, pattern = self._undecayed
-        named = pattern is not None and pattern.search(variable.name) is not None
+        # The path, 'sequential/dense/bias', because that is what TensorFlow calls the variable.
+        named = pattern is not None and pattern.search(variable.path) is not None
         return self.weight_decay is not None and id(variable) not in spared and not named
 
     # Stepping

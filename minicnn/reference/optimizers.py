@@ -2,11 +2,20 @@
 
 The order of the roundings is Keras's (keras/src/optimizers/, `update_step` of each), so that float64 runs agree to
 the last digits. Arrays are float32 or float64, of one shape; hyperparameters are Python floats.
+
+Those that Keras hands to `ops.cast` go through float32 there even when the weights are float64, because TensorFlow's
+`cast` makes a Python float a float32 first: momentum of SGD, β₁ and β₂ in the bias correction, weight decay. With
+β₂ = 0.999 that moves Adam's first steps by 6e-6, so it is part of the contract (`through_float32`).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+
+
+def through_float32(dtype: np.dtype, value: float) -> np.floating:
+    """`value` in `dtype`, as Keras's `ops.cast` on TensorFlow (keras/src/backend/tensorflow/core.py) gives it."""
+    return dtype.type(np.float32(value))
 
 
 def sgd_step(w: np.ndarray, g: np.ndarray, learning_rate: float) -> None:
@@ -18,7 +27,7 @@ def sgd_momentum_step(
     w: np.ndarray, g: np.ndarray, m: np.ndarray, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
     """m ← μ·m − η·g;  w ← w + m, or with Nesterov w ← w + μ·m − η·g."""
-    rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
+    rate, mu = w.dtype.type(learning_rate), through_float32(w.dtype, momentum)
     m[...] = mu * m - g * rate
     w += mu * m - g * rate if nesterov else m
 
@@ -113,7 +122,7 @@ def _adam_moments(g: np.ndarray, m: np.ndarray, v: np.ndarray, betas: tuple[floa
 def _adam_rate(dtype: np.dtype, step: int, learning_rate: float, betas: tuple[float, float]) -> np.floating:
     """η·√(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
     kind = dtype.type
-    first, second = (kind(1) - kind(beta) ** kind(step) for beta in betas)
+    first, second = (kind(1) - through_float32(dtype, beta) ** kind(step) for beta in betas)
     return kind(learning_rate) * np.sqrt(second) / first
 
 
@@ -122,7 +131,7 @@ def weight_decay_step(w: np.ndarray, weight_decay: float, learning_rate: float) 
 
     Decoupled from the gradient: Loshchilov & Hutter, ICLR 2019, algorithm 2.
     """
-    w -= w * w.dtype.type(weight_decay) * w.dtype.type(learning_rate)
+    w -= w * through_float32(w.dtype, weight_decay) * w.dtype.type(learning_rate)
 
 
 def clip_by_value(g: np.ndarray, limit: float) -> None:
@@ -138,12 +147,13 @@ def clip_by_norm(g: np.ndarray, limit: float) -> None:
 
 
 def clip_by_global_norm(gradients: Sequence[np.ndarray], limit: float) -> None:
-    """All g ← g·c·min(1 / ‖all‖, 1 / c) with c = limit; NaN if the norm isn't finite.
+    """All g ← g·(c·min(1 / ‖all‖, 1 / c)) with c = limit; NaN if the norm isn't finite.
 
     Pascanu et al., 2013, arXiv:1211.5063, algorithm 1; keras/src/optimizers/base_optimizer.py, `clip_by_global_norm`.
     """
-    norm = np.sqrt(sum(np.sum(g * g, dtype=np.float64) for g in gradients))
+    kind = gradients[0].dtype.type
+    norm = kind(np.sqrt(sum(np.sum(g * g, dtype=np.float64) for g in gradients)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = limit * np.minimum(1 / norm, 1 / limit) + (norm - norm)
+        scale = kind(limit) * np.minimum(kind(1) / norm, kind(1 / limit)) + (norm - norm)
     for g in gradients:
-        g *= g.dtype.type(scale)
+        g *= scale
