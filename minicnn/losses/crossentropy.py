@@ -33,9 +33,9 @@ def categorical_crossentropy(
     check_axis(axis, p.ndim)
     target = categorical_targets(y_true, p.shape, p.dtype.name, label_smoothing)
     if from_logits:
-        return reference.softmax_crossentropy_forward(p, target)[0]
+        return t.per_sample(reference.softmax_crossentropy_forward, p, target)
     check_epsilon()
-    return reference.categorical_crossentropy_forward(p, target)[0]
+    return t.per_sample(reference.categorical_crossentropy_forward, p, target)
 
 
 def sparse_categorical_crossentropy(
@@ -57,10 +57,10 @@ def sparse_categorical_crossentropy(
         t.labels(y_true, p.shape, "sparse_categorical_crossentropy"), p.shape[-1], p.dtype.name
     )
     if from_logits:
-        return reference.softmax_crossentropy_forward(p, target)[0]
+        return t.per_sample(reference.softmax_crossentropy_forward, p, target)
     epsilon = settings.epsilon()
     z = np.log(np.clip(p.astype(np.float64), epsilon, 1 - epsilon))
-    return reference.softmax_crossentropy_forward(z, target.astype(np.float64))[0].astype(p.dtype)
+    return t.per_sample(reference.softmax_crossentropy_forward, z, target.astype(np.float64)).astype(p.dtype)
 
 
 def binary_crossentropy(
@@ -77,9 +77,9 @@ def binary_crossentropy(
     check_axis(axis, p.ndim)
     target = binary_targets(y_true, p.shape, p.dtype.name, label_smoothing)
     if from_logits:
-        return reference.sigmoid_crossentropy_forward(p, target)[0]
+        return t.per_sample(reference.sigmoid_crossentropy_forward, p, target)
     check_epsilon()
-    return reference.binary_crossentropy_forward(p, target)[0]
+    return t.per_sample(reference.binary_crossentropy_forward, p, target)
 
 
 class _Crossentropy(Loss):

@@ -34,7 +34,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> np.ndarray:
 
 def _mean_error(forward: Callable[..., Any], y_true: Any, y_pred: Any, name: str) -> np.ndarray:
     y = t.predictions_of(y_pred, y_true)
-    return np.asarray(forward(y, t.broadcast(y_true, y.shape, name).astype(y.dtype))[0])
+    return t.per_sample(forward, y, t.broadcast(y_true, y.shape, name).astype(y.dtype))
 
 
 class _MeanError(Loss):

@@ -5,6 +5,7 @@ size 1 is added or dropped. What Keras would then broadcast between samples, tru
 an array is an error here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,13 @@ def predictions_of(y_pred: Any, y_true: Any) -> np.ndarray:
     if y.ndim == 0:
         raise ShapeError("`y_pred` must have at least one axis. Received a single number.")
     return y[:, None] if y.ndim == 1 and np.ndim(y_true) == 2 and np.shape(y_true)[-1] == 1 else y
+
+
+def per_sample(forward: Callable[..., Any], y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The losses of `forward`; arrays of one axis are one sample, and its loss has none."""
+    if y.ndim == 1:
+        return np.asarray(forward(y[None], t[None])[0][0])
+    return forward(y, t)[0]
 
 
 def check_numbers(name: str, values: Any) -> np.ndarray:

@@ -29,8 +29,3 @@ def assert_same_signature(ours, theirs, missing=()):
     expected = [(p.name, p.default) for p in their if p.name not in missing and p.kind is not p.VAR_KEYWORD]
     actual = [(p.name, p.default) for p in own if p.kind is not p.VAR_KEYWORD]
     assert actual == expected
-
-
-def same_words(ours, theirs):
-    """Both configurations, with the names of automatically numbered objects left out."""
-    return [{key: value for key, value in config.items() if key != "name"} for config in (ours, theirs)]
