@@ -97,14 +97,41 @@ class Layer:
 
     def add_weight(
         self,
-        shape: tuple[int, ...],
-        initializer: Any = "glorot_uniform",
-        *,
-        name: str,
+        shape: tuple[int, ...] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
         trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
     ) -> Variable:
-        """Make a variable, its values drawn by `initializer`, and own it."""
-        values = initializers.get(initializer)(shape, dtype=self.dtype)
+        """Make a variable, its values drawn by `initializer` (glorot_uniform), and own it. Arguments are Keras's.
+
+        Raises:
+            ValueError: a name that another weight of the layer has, a dtype other than the layer's, a regularizer or
+                another argument that only Keras has.
+        """
+        only_default(
+            "add_weight",
+            autocast=(autocast, True),
+            regularizer=(regularizer, None),
+            constraint=(constraint, None),
+            aggregation=(aggregation, "none"),
+            overwrite_with_gradient=(overwrite_with_gradient, False),
+        )
+        if dtype is not None and config.standardize_dtype(dtype) != self.dtype:
+            raise ValueError(
+                f"All weights of layer '{self.name}' must have its dtype {self.dtype}. Received dtype={dtype!r}."
+            )
+        name = name or f"variable_{len(self._variables)}".removesuffix("_0")
+        if any(name == other.name for other in self._variables):
+            raise ValueError(
+                f"Weights of layer '{self.name}' must have unique names. Received another {name!r}."
+            )
+        values = initializers.get(initializer or "glorot_uniform")(shape or (), dtype=self.dtype)
         variable = Variable(values, name=name, path=f"{self.name}/{name}", trainable=trainable)
         self._variables.append(variable)
         return variable

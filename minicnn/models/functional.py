@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minicnn.layers.input_layer import InputLayer
@@ -31,7 +32,9 @@ def functional_config(model: Model) -> dict[str, Any]:
     }
 
 
-def connect_config(config: dict[str, Any]) -> tuple[SymbolicTensor, SymbolicTensor | list[SymbolicTensor]]:
+def connect_config(
+    config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> tuple[SymbolicTensor, SymbolicTensor | list[SymbolicTensor]]:
     """(input, outputs) of the chain that a functional configuration describes, its layers made anew.
 
     Raises:
@@ -40,7 +43,7 @@ def connect_config(config: dict[str, Any]) -> tuple[SymbolicTensor, SymbolicTens
     tensors: dict[str, SymbolicTensor] = {}
     for item in config["layers"]:
         layer = deserialize_object(
-            {key: item[key] for key in ("module", "class_name", "config", "registered_name")}
+            {key: item[key] for key in ("module", "class_name", "config", "registered_name")}, custom_objects
         )
         tensors[layer.name] = layer.output if isinstance(layer, InputLayer) else layer(_source(item, tensors))
     start = tensors[config["input_layers"][0]]

@@ -333,8 +333,8 @@ class Model(Chain):
         return functional_config(self)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Model:
-        return cls(*connect_config(config), name=config.get("name"))
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Model:
+        return cls(*connect_config(config, custom_objects), name=config.get("name"))
 
     def _compiled_steps(self, method: str) -> Steps:
         if self._steps is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicnn.layers.input_layer import Input, InputLayer
@@ -32,8 +32,8 @@ class Sequential(Model):
         if not trainable:
             self.trainable = False
 
-    def add(self, layer: Layer | SymbolicTensor) -> None:
-        """Append a layer, or begin with an `Input`.
+    def add(self, layer: Layer | SymbolicTensor, rebuild: bool = True) -> None:
+        """Append a layer, or begin with an `Input`. `rebuild` is accepted and changes nothing: adding is cheap.
 
         Raises:
             ValueError: not a layer, a name that is taken, an Input that isn't first, or a shape that doesn't fit; the
@@ -137,9 +137,12 @@ class Sequential(Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Sequential:
-        """Rebuild the architecture, with new weights."""
-        model = cls([deserialize_object(layer) for layer in config["layers"]], name=config.get("name"))
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Sequential:
+        """Rebuild the architecture, with new weights; `custom_objects` maps names to layer classes of your own."""
+        layers = [deserialize_object(layer, custom_objects) for layer in config["layers"]]
+        model = cls(layers, name=config.get("name"))
         if not model.built and model.layers and config.get("build_input_shape"):
             model.build(tuple(config["build_input_shape"]))
         return model
