@@ -1,0 +1,47 @@
+"""Where minicnn differs from Keras on purpose: one table for the tests, and for the page "Differences from Keras".
+
+Whatever is not listed here is compared and must be the same.
+"""
+
+SIGNATURES = {
+    "models.Model.compile": "`backend` and `fuse`, by keyword only: NumPy or Numba, and whether ops are fused.",
+    "models.Sequential.compile": "As models.Model.compile.",
+    "layers.serialize": "The argument is called `item`: one function serializes every kind of object.",
+    "losses.serialize": "As layers.serialize.",
+    "metrics.serialize": "As layers.serialize.",
+    "optimizers.serialize": "As layers.serialize.",
+    "initializers.serialize": "As layers.serialize.",
+    "activations.serialize": "As layers.serialize.",
+    "losses.deserialize": "The argument is called `config`, as everywhere else; Keras calls this one `name`.",
+    "optimizers.Optimizer.from_config": "No `custom_objects`: a learning-rate schedule can't be part of it.",
+    "optimizers.Adam.build": "`variables`, as in Keras's SGD and its base class; Keras says `var_list` here.",
+    "optimizers.AdamW.build": "As optimizers.Adam.build.",
+    "optimizers.RMSprop.build": "As optimizers.Adam.build.",
+    "optimizers.Adam.from_config": "As optimizers.Optimizer.from_config.",
+    "optimizers.AdamW.from_config": "As optimizers.Optimizer.from_config.",
+    "optimizers.RMSprop.from_config": "As optimizers.Optimizer.from_config.",
+    "optimizers.SGD.from_config": "As optimizers.Optimizer.from_config.",
+    "metrics.Metric.add_weight": "Zeros by default, where Keras's None means zeros.",
+    "metrics.Metric.add_variable": "A scalar of zeros by default; no `aggregation` over replicas, as there are none.",
+    "layers.Rescaling.from_config": "No `custom_objects`: scale and offset are numbers.",
+    "backend.standardize_dtype": "The argument may be left out, which means None.",
+}
+"""Class, method or function → what its signature has that Keras's has not, or the reverse, and why.
+
+An entry of a class counts for its subclasses.
+"""
+
+CONFIGS = {
+    "dtype": "A name ('float32'); Keras's is the configuration of a DTypePolicy. Either library reads both.",
+}
+"""Keys of `layer.get_config()` whose values differ."""
+
+BEHAVIOUR = {
+    "NaN in a max pool's window": "It propagates, as in NumPy and PyTorch; TensorFlow drops it.",
+    "A 'valid' pool larger than the image": "ValueError; Keras's pooling returns an empty map.",
+    "Layers of several dtypes in one model": "ValueError; Keras casts between them.",
+    "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
+    "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
+    "Which numbers are drawn": "Initializers, Dropout and shuffling draw from the same distributions, other bits.",
+}
+"""Situations in which both are asked the same and answer differently."""
