@@ -44,5 +44,6 @@ def test_float32_steps_are_keras_s_from_keras_s_weights():
     result = run("float32", "rmsprop", 100, "--forced")
     # A loss near 1 from sums of some hundred rounded terms.
     assert worst(result["losses"]) <= 2e-6
-    # Gradients agree to 1e-6, but RMSprop divides by √v: where v is small, a step changes by some percent of the largest.
+    # Gradients agree to 1e-6, but RMSprop divides by √v: where v is small, a step may change by some percent of the
+    # largest.
     assert max(result["steps_apart"]) <= 0.05
