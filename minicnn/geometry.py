@@ -29,7 +29,7 @@ class Window(NamedTuple):
     output_size: Pair
 
     def taps(self) -> Iterator[tuple[int, int, slice, slice]]:
-        """Yield (p, q, rows, columns) in row-major order: the strided slices of the *padded* image read by tap (p, q)."""
+        """Yield (p, q, rows, columns) in row-major order: the slices of the *padded* image that tap (p, q) reads."""
         (out_h, out_w), (stride_h, stride_w) = self.output_size, self.strides
         for p, q in product(range(self.kernel_size[0]), range(self.kernel_size[1])):
             top, left = p * self.dilation[0], q * self.dilation[1]

@@ -116,7 +116,8 @@ def make_plan(
 ) -> Plan:
     """Lay out `chain` for chunks of at most `capacity` samples; by default as many as fit CHUNK_BYTES.
 
-    `gradients` are paths of variables; an op that is differentiated by one of its weights is by all. `value_gradients` and `intermediates` names of values (INPUT for the input).
+    `gradients` are paths of variables; an op that is differentiated by one of its weights is by all. `value_gradients`
+    and `intermediates` are names of values (INPUT for the input).
     Dropout is the identity unless `training`. The same arguments give the same plan object.
     """
     if not training:

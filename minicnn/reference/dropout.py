@@ -2,8 +2,8 @@
 
 Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form: what is kept is divided by the chance to be kept.
 The bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): key = (seed
-of the op, 0), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns a
-counter range of its own, so any part of the batch can be drawn alone.
+of the op, 0), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns
+a counter range of its own, so any part of the batch can be drawn alone.
 """
 
 from typing import NamedTuple

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-
 Factor = float | tuple[float, ...]
 """One number, or one for each element of the last axis."""
 

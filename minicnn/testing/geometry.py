@@ -48,7 +48,7 @@ class _Geometry:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain data, for reports in JSON."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+        return asdict(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

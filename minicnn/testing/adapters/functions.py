@@ -41,7 +41,7 @@ def _backward(module: Any, function: str) -> Callable[..., Any] | None:
     for name in names:
         found = getattr(module, name, None)
         if name != function and callable(found):
-            return found  # type: ignore[no-any-return]
+            return found
     return None
 
 
