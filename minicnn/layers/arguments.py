@@ -1,5 +1,6 @@
-"""Checks of arguments that describe images: what must hold, then what came."""
+"""Checks of arguments that layers share: what must hold, then what came."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from minicnn import config
@@ -28,3 +29,11 @@ def data_format_of(value: Any) -> str:
     if value is None:
         return config.image_data_format()
     return one_of("data_format", value.lower() if isinstance(value, str) else value, config.DATA_FORMATS)
+
+
+def dtype_of(value: Any) -> str:
+    """'float32' or 'float64', `config.floatx()` for None; also from the configuration of Keras's DTypePolicy."""
+    if isinstance(value, Mapping) and value.get("class_name") == "DTypePolicy":
+        settings = value.get("config")
+        value = settings.get("name") if isinstance(settings, Mapping) else settings
+    return config.standardize_dtype(value)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import config, initializers
+from minicnn import initializers
 from minicnn.checks import only_default
 from minicnn.engine import ops, run
 from minicnn.engine.parallel import Executor
@@ -16,6 +16,7 @@ from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, make_plan
 from minicnn.engine.workspace import Derived, Workspace
 from minicnn.errors import ShapeError
+from minicnn.layers.arguments import dtype_of
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.naming import unique_name
 
@@ -67,7 +68,7 @@ class Layer:
         if kwargs:
             raise ValueError(f"{kind} has no such arguments. Received {', '.join(kwargs)}.")
         self.name = name or unique_name(kind)
-        self.dtype = config.standardize_dtype(dtype)
+        self.dtype = dtype_of(dtype)
         self.built = self.is_built_at_once
         self._trainable = trainable
         self._variables: list[Variable] = []
@@ -122,7 +123,7 @@ class Layer:
             aggregation=(aggregation, "none"),
             overwrite_with_gradient=(overwrite_with_gradient, False),
         )
-        if dtype is not None and config.standardize_dtype(dtype) != self.dtype:
+        if dtype is not None and dtype_of(dtype) != self.dtype:
             raise ValueError(
                 f"All weights of layer '{self.name}' must have its dtype {self.dtype}. Received dtype={dtype!r}."
             )
