@@ -42,6 +42,7 @@ BEHAVIOUR = {
     "Layers of several dtypes in one model": "ValueError; Keras casts between them.",
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
+    "`variable.trainable` in a frozen layer": "It stays True: `layer.trainable` alone says what is trained.",
     "Which numbers are drawn": "Initializers, Dropout and shuffling draw from the same distributions, other bits.",
 }
 """Situations in which both are asked the same and answer differently."""
