@@ -150,7 +150,7 @@ def main() -> None:
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
         ).stdout.strip(),
         "machine": machine(),
-        "load": os.getloadavg()[0],
+        "load_average": os.getloadavg()[0],
         "import": [in_process("import") for _ in range(REPEATS)],
     }
     with tempfile.TemporaryDirectory() as cache:

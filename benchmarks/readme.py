@@ -55,7 +55,7 @@ def table(results: dict) -> str:
     ]
     note = (
         f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {versions}; {results['date']}, "
-        f"commit {results['commit'][:10]}, load average {results['load']:.1f} before the first measurement. "
+        f"commit {results['commit'][:10]}, load average {results['load_average']:.1f} before the first measurement. "
         f"Medians of {len(results['epoch']['minicnn'])} processes; raw numbers in "
         "[benchmarks/results/main_job.json](benchmarks/results/main_job.json)."
     )
