@@ -27,6 +27,10 @@ def unbuilt():
 def fails():
     return 1 // 0
 
+def complains():
+    raise RuntimeError('''two lines
+and more''')
+
 def no_model():
     return "a net"
 
@@ -49,6 +53,9 @@ def folder(tmp_path_factory):
     np.savez(
         folder / "digits.npz", x_train=x[:500], y_train=y[:500], x_test=test_x[:100], y_test=test_y[:100]
     )
+    for split, labels in {"train": (y[:500] + 1, test_y[:100]), "test": (y[:500], test_y[:100] + 1)}.items():
+        arrays = {"x_train": x[:500], "y_train": labels[0], "x_test": test_x[:100], "y_test": labels[1]}
+        np.savez(folder / f"eleven_{split}.npz", **arrays)
     (folder / "net.py").write_text(NET)
     (folder / "broken.py").write_text("def f(:\n")
     (folder / "text.txt").write_text("text")
@@ -217,6 +224,9 @@ USES_FOLDER = "{folder}"
         ("train --model {folder}/broken.py:small", "failed at line 1: SyntaxError"),
         ("train --model {folder}/net.py:large", "must define a function large"),
         ("train --model {folder}/net.py:fails", "failed at line 14: ZeroDivisionError"),
+        ("train --model {folder}/net.py:complains", "and more"),
+        ("train --data {folder}/eleven_train.npz --model {folder}/net.py:small", "each of 11 classes"),
+        ("train --data {folder}/eleven_test.npz --model {folder}/net.py:small", "each of 11 classes"),
         ("train --model {folder}/net.py:no_model", "must return a model. Received a str"),
         ("train --model {folder}/net.py:two_classes", "one output for each of 10 classes"),
         ("train --model {folder}/net.py:no_classes", "one output for each of 10 classes"),
