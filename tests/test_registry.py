@@ -121,7 +121,21 @@ def test_arguments_that_do_not_fit_are_refused(arguments):
             deserialize(config)
 
 
+def test_what_a_public_module_only_imports_is_not_public(monkeypatch):
+    monkeypatch.setattr(losses, "Own", Own, raising=False)
+    with pytest.raises(ValueError, match="Unknown class 'Own'"):
+        deserialize_object({"module": "keras.losses", "class_name": "Own", "config": {}})
+
+
 def test_deserializing_leaves_the_configuration_alone():
+    class Greedy(Own):
+        @classmethod
+        def from_config(cls, config):
+            return cls(config.pop("a"))
+
+    config = {"module": "elsewhere", "class_name": "Greedy", "config": {"a": 3}}
+    assert deserialize_object(config, {"Greedy": Greedy}).a == 3
+    assert config["config"] == {"a": 3}
     config = {"module": "keras.optimizers", "class_name": "Adam", "config": {"learning_rate": 0.1}}
     before = json.dumps(config)
     optimizers.deserialize(config)

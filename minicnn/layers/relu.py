@@ -42,6 +42,9 @@ class ReLU(Layer):
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
         if self.max_value is None and not self.negative_slope and not self.threshold:
             return (ops.ReLU(name=self.name),)
+        if self.max_value is None and not self.threshold:
+            # Not only faster: at 0 Keras's gradient is the slope below here, and 0 in every other form.
+            return (ops.LeakyReLU(name=self.name, negative_slope=self.negative_slope),)
         return (
             ops.ClippedReLU(
                 name=self.name,

@@ -177,8 +177,6 @@ def _by_sample(
     given = values.shape, weights.shape
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = weights[..., 0]
-    elif values.ndim == weights.ndim + 1 and values.shape[-1] == 1:
-        values = values[..., 0]
     values = _reduce_behind(values, weights.ndim, reduce)
     if weights.shape != values.shape:
         try:

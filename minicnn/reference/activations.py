@@ -61,7 +61,10 @@ def clipped_relu_forward(
 
 
 def clipped_relu_backward(dy: Array, residuals: ClippedReluResiduals) -> tuple[Array]:
-    """dx = dy strictly between `threshold` and `max_value`, negative_slope·dy below, 0 above."""
+    """dx = dy strictly between `threshold` and `max_value`, negative_slope·dy below, 0 above.
+
+    0 at both kinks. So is Keras's gradient, except that it is dy at a `max_value` other than 6.
+    """
     x, negative_slope, limit, threshold = residuals
     zero = dy.dtype.type(0)
     dx = np.where((x > threshold) & (x < limit), dy, zero)

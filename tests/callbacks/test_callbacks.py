@@ -252,6 +252,11 @@ def test_reduce_on_plateau(options, values, rates):
     assert history.history["learning_rate"] == rates
 
 
+def test_reduce_on_plateau_leaves_the_lowest_rate_alone(capsys):
+    fit(callbacks.ReduceLROnPlateau(patience=1, factor=0.5, min_lr=0.25, verbose=1), losses(*[1] * 6))
+    assert capsys.readouterr().out.count("reducing") == 1
+
+
 def test_reduce_on_plateau_says_so(capsys):
     fit(callbacks.ReduceLROnPlateau(patience=1, factor=0.5, verbose=1), losses(1, 1))
     assert capsys.readouterr().out == "\nEpoch 2: ReduceLROnPlateau reducing learning rate to 0.25.\n"

@@ -39,6 +39,10 @@ CONFIGS = {
 BEHAVIOUR = {
     "NaN in a max pool's window": "It propagates, as in NumPy and PyTorch; TensorFlow drops it.",
     "A 'valid' pool larger than the image": "ValueError; Keras's pooling returns an empty map.",
+    "Constants in float64": (
+        "Keras rounds Rescaling's scale and offset, slopes, and gelu's √2 to float32 on their way; we don't."
+    ),
+    "The gradient of a clipped ReLU at `max_value`": "0, as Keras's for max_value=6; for others Keras's is dy there.",
     "Layers of several dtypes in one model": "ValueError; Keras casts between them.",
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",

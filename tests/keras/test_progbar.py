@@ -93,6 +93,13 @@ def test_same_bytes(data, target, verbose, averages, options):
     assert ours == theirs
 
 
+@pytest.mark.parametrize("seconds", [0, 59, 60, 61, 3599, 3600, 3601, 90061])
+def test_time_left(seconds):
+    """One step of two is done: as long as it took is left."""
+    ours, theirs = (drawn(lambda make=make: make(2), [(seconds, (1,))]) for make in BOTH.values())
+    assert ours == theirs
+
+
 def test_add():
     texts = []
     for make in BOTH.values():

@@ -216,6 +216,25 @@ def test_some_variables_of_a_built_optimizer():
     np.testing.assert_array_equal(parts[1].array, make_variables()[1].array)
 
 
+def test_slots_in_another_order_than_the_weights():
+    """Neighbours in the weights' vector and in the gradient, whose slots lie apart."""
+    one, two = make_variables(), make_variables()
+    give_home(two)
+    alone, together = optimizers.SGD(0.1, momentum=0.9), optimizers.SGD(0.1, momentum=0.9)
+    alone.build([one[0], one[2], one[1]])
+    together.build([two[0], two[2], two[1]])
+    for t in range(3):
+        gradients = make_gradients(t, one)
+        for k in (0, 1):
+            alone.apply_gradients([(gradients[k], one[k])])
+        together.build(two[:2])
+        together.step(flat(gradients[:2], two[:2]))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.array, b.array)
+    for a, b in zip(alone.variables[2:], together.variables[2:], strict=True):
+        np.testing.assert_array_equal(a.array, b.array)
+
+
 # Clipping and weight decay
 
 
