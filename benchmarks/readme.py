@@ -40,7 +40,11 @@ def table(results: dict) -> str:
             f"{median(r['package_seconds'] for r in results['import']):.3f}",
             "≤ 0.15",
         ),
-        ("all of the listing's imports, seconds", f"{median(r['seconds'] for r in results['import']):.3f}", ""),
+        (
+            "all of the listing's imports, seconds",
+            f"{median(r['seconds'] for r in results['import']):.3f}",
+            "",
+        ),
         ("compiling all kernels of the net, once, seconds", f"{results['compile']['seconds']:.1f}", "< 30"),
         ("loading them from disk, seconds", f"{median(r['seconds'] for r in results['load']):.2f}", "< 1"),
         ("peak memory of the listing, MB", f"{results['memory']['minicnn']['megabytes']:.0f}", "< 700"),
