@@ -1,6 +1,8 @@
 """The command line: a run and what it leaves; bad input is one line on stderr and exit status 2."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 
@@ -304,3 +306,115 @@ def test_as_a_command():
         [sys.executable, "-m", "minicnn", "fly"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+
+
+FLAT = """
+import numpy as np
+
+def right(x):
+    return x.reshape(len(x), -1)
+
+def wrong(x):
+    return x.reshape(len(x), -1)[:, ::-1]
+
+def backward(dy, x):
+    return dy.reshape(x.shape)
+"""
+ONLY_FLAT = ["--op", "flatten", "--examples", "20", "--target"]
+
+
+class TestVerify:
+    @pytest.fixture
+    def flat(self, tmp_path, monkeypatch):
+        """A file with a right and a wrong flatten, in the current folder."""
+        (tmp_path / "flat.py").write_text(FLAT)
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    def test_what_holds_is_status_0(self, flat, capsys):
+        assert cli.run(["verify", *ONLY_FLAT, "flat.py:right"]) == 0
+        out, err = capsys.readouterr()
+        assert "flatten of flat.py:right: 4 properties hold, 0 fail" in out and err == ""
+
+    def test_what_fails_is_status_1_shown_in_full_and_in_both_files(self, flat, capsys):
+        options = ["--report", "out.html", "--json", "out.json", "--seed", "3"]
+        assert cli.run(["verify", *ONLY_FLAT, "flat.py:wrong", *options]) == 1
+        out = capsys.readouterr().out
+        assert "“equals the oracle” fails" in out and "out.html written" in out and "seed 3" in out
+        data = json.loads((flat / "out.json").read_text())
+        assert data["ok"] is False and data["reports"][0]["seed"] == 3
+        assert "equals the oracle" in (flat / "out.html").read_text()
+
+    def test_the_line_to_reproduce_is_a_command_that_does(self, flat, capsys):
+        cli.run(["verify", *ONLY_FLAT, "flat.py:wrong"])
+        line = next(x for x in capsys.readouterr().out.splitlines() if "reproduce: " in x)
+        command = shlex.split(line.partition("reproduce: ")[2])
+        assert command[0] == "minicnn" and "--property" in command
+        assert cli.run(command[1:]) == 1
+        out = capsys.readouterr().out
+        assert line in out and "0 properties hold, 1 fails" in out
+
+    def test_properties_may_be_chosen(self, flat, capsys):
+        names = ["equals the oracle", "the gradient equals the oracle's"]
+        options = [word for name in names for word in ("--property", name)]
+        assert cli.run(["verify", *ONLY_FLAT, "flat.py:right", *options]) == 0
+        assert "2 properties hold" in capsys.readouterr().out
+
+    def test_nothing_run_is_not_success(self, flat, capsys):
+        (flat / "bare.py").write_text("def f(x):\n    return x.reshape(len(x), -1)\n")
+        arguments = [*ONLY_FLAT, "bare.py:f", "--property", "the gradient equals the oracle's"]
+        assert cli.run(["verify", *arguments]) == 1
+        assert "needs backward" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], "Missing option"),
+            (["--target", "tensorflow"], "must be one of keras"),
+            (["--target", "nowhere.py:f"], "must exist"),
+            (["--target", "flat.py:f"], "must have a function 'f'"),
+            (["--target", "flat.py:right", "--op", "conv7d"], "must be one of conv2d"),
+            ([*ONLY_FLAT, "flat.py:right", "--property", "is nice"], "Properties must be among"),
+            ([*ONLY_FLAT, "flat.py:right", "--examples", "0"], "--examples"),
+            ([*ONLY_FLAT, "flat.py:right", "--seed", "-1"], "--seed"),
+            ([*ONLY_FLAT, "flat.py:right", "--report", "no/where.html"], "There is no no"),
+            ([*ONLY_FLAT, "flat.py:right", "--json", "."], "It is a folder"),
+            ([*ONLY_FLAT, "flat.py:right", "--json", "a", "--report", "./a"], "must be two files"),
+            (["--target", "minicnn:reference", "--op", "lion"], "has targets for conv2d"),
+        ],
+    )
+    def test_bad_input_is_status_2_and_one_line(self, arguments, words, flat, capsys):
+        assert cli.run(["verify", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert words in err and err.count("\n") == 1 and out == ""
+        assert [path.name for path in flat.iterdir() if path.is_file()] == ["flat.py"]
+
+    def test_a_folder_that_cannot_be_written_is_refused_before_the_work(self, flat, monkeypatch, capsys):
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        assert cli.run(["verify", *ONLY_FLAT, "flat.py:wrong", "--json", "out.json"]) == 2
+        assert capsys.readouterr().out == ""
+
+    @pytest.mark.parametrize(
+        ("missing", "target", "words"),
+        [
+            ("hypothesis", "flat.py:right", "pip install 'minicnn-numpy[testing]'"),
+            ("scipy", "scipy", "pip install scipy"),
+            ("torch", "torch", "pip install torch"),
+            ("keras", "keras", "pip install keras tensorflow"),
+            ("numba", "minicnn:numba", "pip install numba"),
+            ("numba", "flat.py:right", None),
+        ],
+    )
+    def test_without_a_package(self, missing, target, words, flat):
+        """In a process where it can't be imported."""
+        code = f"import sys; sys.modules[{missing!r}] = None; from minicnn import cli; "
+        code += f"sys.exit(cli.run({['verify', '--op', 'flatten', '--examples', '3', '--target', target]}))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=flat, check=False
+        )
+        if words is None:
+            assert done.returncode == 0, done.stderr
+        else:
+            assert done.returncode == 2 and done.stdout == ""
+            assert words in done.stderr and f"needs {missing}, which isn't installed" in done.stderr
+            assert done.stderr.count("\n") == 1

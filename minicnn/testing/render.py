@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.testing.report import DIFFERS, FAILS, HOLDS, Failure, PropertyResult, Report
+from minicnn.testing.report import DIFFERS, FAILS, HOLDS, NOT_RUN, Failure, PropertyResult, Report
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -24,35 +24,55 @@ def worst_as_text(result: PropertyResult) -> str:
 
 
 def as_text(report: Report) -> str:
-    """The report as plain text, failures at the end."""
-    head = f"{report.op} of {report.target}: {verdict_line(report)} (seed {report.seed})"
-    lines = [head, *(f"  note: {note}" for note in report.notes)]
-    width = max((len(r.name) for r in report.results), default=0)
+    """The report as plain text: head, notes, one line a property, then differences and failures."""
+    head = f"{report.op} of {report.target}: {verdict_line(report)}"
+    lines = [head, f"  {settings_line(report)}", *(f"  note: {note}" for note in report.notes), ""]
+    width = max(len(name) for name in ("property", *(r.name for r in report.results)))
+    lines.append(f"    {'property':<{width}}  {'verdict':<10} {'examples':>9}  worst error / bound")
     for r in report.results:
-        mark = MARKS.get(r.verdict, "–")
-        count = f"after {r.examples}" if r.verdict in (FAILS, DIFFERS) else f"{r.examples}"
-        lines.append(
-            f"  {mark} {r.name:<{width}}  {r.verdict:<8} {count:>9}  {worst_as_text(r)} {r.note}".rstrip()
-        )
+        verdict, _, rest = r.verdict.partition(" as ")
+        last = r.note if r.verdict == NOT_RUN else f"as {rest}" if rest else worst_as_text(r)
+        mark, count = MARKS.get(r.verdict, "–"), examples_as_text(r)
+        lines.append(f"  {mark} {r.name:<{width}}  {verdict:<10} {count:>9}  {last}".rstrip())
     for r in report.results:
         if r.failure is not None:
             lines += ["", *failure_lines(r)]
     return "\n".join(lines)
 
 
+def settings_line(report: Report) -> str:
+    """What the result depends on."""
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return f"seed {report.seed}, {report.examples} examples a property" + (
+        f"; {versions}" if versions else ""
+    )
+
+
+def examples_as_text(result: PropertyResult) -> str:
+    """How many examples were run, or which one was the first to fail."""
+    if result.verdict in (FAILS, DIFFERS):
+        return f"after {result.examples}"
+    return str(result.examples) if result.examples else ""
+
+
 def verdict_line(report: Report) -> str:
     """How many properties held."""
     counts = [sum(r.verdict == verdict for r in report.results) for verdict in (HOLDS, FAILS, DIFFERS)]
-    text = f"{counts[0]} properties hold, {counts[1]} fail"
-    return text + (f", {counts[2]} differ as documented" if counts[2] else "")
+    idle = len(report.results) - sum(counts)
+    words = [f"{counts[0]} {'property holds' if counts[0] == 1 else 'properties hold'}"]
+    words.append(f"{counts[1]} {'fails' if counts[1] == 1 else 'fail'}")
+    words += [f"{counts[2]} {'differs' if counts[2] == 1 else 'differ'} as documented"] if counts[2] else []
+    return ", ".join([*words, *([f"{idle} not run"] if idle else [])])
 
 
 def failure_lines(result: PropertyResult) -> list[str]:
-    """Everything about one failure."""
+    """Everything about one failure; of a documented difference its reason and where it showed."""
     f = result.failure
     if f is None:
         return []
     lines = [f"“{result.name}” {result.verdict}: {f.message}"]
+    if result.verdict == DIFFERS:
+        return [*lines, f"  documented: {result.note}", f"  reproduce: {f.reproduce}"]
     lines += [f"  domain: {result.domain}"]
     if f.geometry:
         lines.append("  geometry: " + ", ".join(f"{k}={_short(v)}" for k, v in f.geometry.items()))
@@ -87,14 +107,19 @@ def _term_lines(f: Failure) -> list[str]:
 
 def as_table(report: Report) -> Table:
     """The table of property × verdict × examples × worst error as a fraction of its bound (needs rich)."""
+    from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{report.op} of {report.target}", caption=verdict_line(report))
-    for name in ("property", "verdict", "examples", "worst error / bound", "note"):
+    title = f"[bold]{escape(report.op)} of {escape(report.target)}[/]"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("property", "verdict", "examples", "worst error / bound"):
         table.add_column(name, justify="right" if name == "examples" else "left")
     for r in report.results:
-        verdict = f"[{STYLES.get(r.verdict, 'dim')}]{MARKS.get(r.verdict, '–')} {r.verdict}[/]"
-        table.add_row(r.name, verdict, str(r.examples or ""), worst_as_text(r), r.note)
+        style = STYLES.get(r.verdict, "dim")
+        verdict = f"[{style}]{MARKS.get(r.verdict, '–')} {r.verdict}[/]"
+        last = f"[dim]{escape(r.note)}[/]" if r.verdict == NOT_RUN else worst_as_text(r)
+        table.add_row(escape(r.name), verdict, examples_as_text(r), last)
     return table
 
 
@@ -105,6 +130,11 @@ def as_renderable(report: Report) -> Group:
 
     parts: list[Any] = [as_table(report), *(Text(f"note: {note}") for note in report.notes)]
     for r in report.results:
+        first, *others = failure_lines(r) or [""]
         if r.failure is not None:
-            parts.append(Text("\n" + "\n".join(failure_lines(r))))
+            whole = Text(
+                "\n".join(others), no_wrap=True, overflow="ignore"
+            )  # a command that wraps can't be copied
+            parts += [Text(f"\n{first}", style=STYLES[r.verdict]), whole]
+    parts.append(Text(f"\n{verdict_line(report)}; {settings_line(report)}", style="dim"))
     return Group(*parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -103,9 +104,10 @@ def test_the_line_to_reproduce_reproduces(student) -> None:
         .failures[0]
         .failure
     )
-    line = failure.reproduce.removeprefix('python -c "').removesuffix('"')
-    run = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, cwd=Path.cwd())
-    assert run.returncode == 0, run.stderr
+    command = shlex.split(failure.reproduce)
+    assert command[:2] == ["minicnn", "verify"]
+    run = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, cwd=Path.cwd())
+    assert run.returncode == 1, run.stderr
     assert failure.message in run.stdout and "linear in x" not in run.stdout
 
 
