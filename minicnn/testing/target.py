@@ -13,9 +13,9 @@ from minicnn.testing.strategies import EXACT_VALUES
 from minicnn.testing.tolerances import Arithmetic
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "conv2d": ("strides", "padding", "dilation_rate", "groups"),
-    "max_pooling2d": ("pool_size", "strides", "padding"),
-    "average_pooling2d": ("pool_size", "strides", "padding"),
+    "conv2d": ("strides", "padding", "dilation_rate", "groups", "data_format"),
+    "max_pooling2d": ("pool_size", "strides", "padding", "data_format"),
+    "average_pooling2d": ("pool_size", "strides", "padding", "data_format"),
     "crossentropy": ("from_logits", "sample_weight", "reduction"),
     "optimizer": (
         "learning_rate",
@@ -39,7 +39,8 @@ class Target:
     keyword arguments they take; ``bias`` says whether there is a third array.  ``differences`` maps the
     name of a property to the documented reason why this target doesn't hold it: it is run and reported all
     the same. ``notes`` are printed with every report.  ``refuses`` are the exceptions that count as
-    refusing bad input. ``dtypes`` are those it computes in.
+    refusing bad input. ``dtypes`` are those it computes in. ``compiles_groups`` says that every new geometry
+    with several groups is compiled, which takes a tenth of a second: then a fixed few of them are drawn.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Target:
     algorithm: str = "direct"
     strided_dilation: bool = True
     max_groups: int = 3
+    compiles_groups: bool = False
     differences: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refuses: tuple[type[BaseException], ...] = (Exception,)
@@ -89,6 +91,8 @@ class Target:
             out.append("takes no bias: none is passed")
         if self.op == "conv2d" and not self.strided_dilation:
             out.append("refuses strides > 1 together with dilation_rate > 1: not drawn")
+        if self.compiles_groups:
+            out.append("compiles each geometry with several groups: a fixed few of them are drawn")
         return out
 
 

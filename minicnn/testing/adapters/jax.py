@@ -85,12 +85,18 @@ def _dense_backward(dy: Array, x: Array, w: Array) -> Any:
 def targets() -> list[Target]:
     """All of JAX's targets.  Switches float64 on for the process."""
     jax.config.update("jax_enable_x64", True)
-    pool = frozenset(OPTIONS["max_pooling2d"])
+    pool = frozenset(OPTIONS["max_pooling2d"]) - {"data_format"}
     common: dict[str, Any] = {"flush_to_zero": True}
     ties = "XLA gives a tie to the first maximum; no rule is documented"
     out = [
         Target(
-            "jax", "conv2d", conv2d, conv2d_backward, frozenset(OPTIONS["conv2d"]), notes=(REFUSES,), **common
+            "jax",
+            "conv2d",
+            conv2d,
+            conv2d_backward,
+            frozenset(OPTIONS["conv2d"]) - {"data_format"},
+            notes=(REFUSES,),
+            **common,
         ),
         Target("jax", "max_pooling2d", *_pair(_max), pool, notes=(REFUSES, ties), **common),
         Target("jax", "average_pooling2d", *_pair(_average), pool, notes=(REFUSES,), **common),

@@ -107,10 +107,10 @@ def targets() -> list[Target]:
     }
     empty = {"invalid geometry is refused": EMPTY}
     lowest = {"no NaN or infinity is hidden": LOWEST, **empty}
-    pool = frozenset(OPTIONS["max_pooling2d"])
+    pool = frozenset(OPTIONS["max_pooling2d"]) - {"data_format"}
     average = _pool("AveragePool", count_include_pad=0)
     out = [
-        Target("onnxruntime", "conv2d", conv2d, None, frozenset(OPTIONS["conv2d"]), **only),
+        Target("onnxruntime", "conv2d", conv2d, None, frozenset(OPTIONS["conv2d"]) - {"data_format"}, **only),
         Target("onnxruntime", "max_pooling2d", _pool("MaxPool"), None, pool, differences=lowest, **only),
         Target("onnxruntime", "average_pooling2d", average, None, pool, differences=empty, **only),
         Target("onnxruntime", "dense", lambda x, w, b: _run("Gemm", [x, w, b]), **only),

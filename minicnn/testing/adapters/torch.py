@@ -176,8 +176,8 @@ def _loss_pair(kind: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def targets() -> list[Target]:
     """All of PyTorch's targets."""
-    conv = frozenset(OPTIONS["conv2d"])
-    pool = frozenset(OPTIONS["max_pooling2d"])
+    conv = frozenset(OPTIONS["conv2d"]) - {"data_format"}
+    pool = frozenset(OPTIONS["max_pooling2d"]) - {"data_format"}
     loss = frozenset({"sample_weight", "reduction"})
     out = [
         Target("torch", "conv2d", conv2d, conv2d_backward, conv, notes=(SAME_NOTE,)),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from minicnn.testing import oracles
 from minicnn.testing import strategies as cnn
@@ -14,6 +15,7 @@ from minicnn.testing.checks.common import unchanged
 from minicnn.testing.checks.conv2d_patterns import PATTERNS
 from minicnn.testing.checks.conv2d_properties import FORWARD, exact_cases, forward, geometries
 from minicnn.testing.compare import close, same
+from minicnn.testing.geometry import ConvGeometry
 from minicnn.testing.report import Report
 from minicnn.testing.runner import Property, run_properties
 from minicnn.testing.strategies import ConvCase
@@ -112,6 +114,20 @@ def doubled_batch(t: Target, case: ConvCase) -> float:
     return 0.0
 
 
+def channels_first_gradients(t: Target, case: ConvCase) -> float:
+    g, last = case.geometry, backward(t, case)
+    parts = t.run_backward(
+        np.moveaxis(case.dy, -1, 1),
+        np.moveaxis(case.x, -1, 1),
+        case.w,
+        **g.options(),
+        data_format="channels_first",
+    )
+    got = dict(zip(LABELS, parts, strict=False))
+    expected = {**last, "dx": np.moveaxis(np.asarray(last["dx"]), -1, 1)}
+    return max(same(f"{k} of channels_first", got[k], np.asarray(expected[k])) for k in last)
+
+
 def backward_clean(t: Target, case: ConvCase) -> float:
     first: dict[str, Any] = {}
     unchanged(case, ("x", "w", "dy"), lambda c: first.update(backward(t, c)))
@@ -127,15 +143,21 @@ def backward_clean(t: Target, case: ConvCase) -> float:
 
 
 def _gradient_property(
-    name: str, domain: str, holds: Callable[[Target, ConvCase], float], **cases: Any
+    name: str,
+    domain: str,
+    holds: Callable[[Target, ConvCase], float],
+    *,
+    source: Callable[[Target], st.SearchStrategy[ConvGeometry]] = geometries,
+    needs: tuple[str, ...] = ("backward",),
+    **cases: Any,
 ) -> Property:
     return Property(
         name,
         domain,
-        lambda t: cnn.conv_cases(geometries(t), **{"dtypes": t.dtypes, "values": t.exact_values, **cases}),
+        lambda t: cnn.conv_cases(source(t), **{"dtypes": t.dtypes, "values": t.exact_values, **cases}),
         holds,
         lambda case: case.geometry.is_valid(),
-        ("backward",),
+        needs,
         patterns=PATTERNS,
     )
 
@@ -157,6 +179,13 @@ BACKWARD: list[Property] = [
         dtypes=(np.float64,),
     ),
     _gradient_property("a doubled batch doubles dw and db", INTEGERS, doubled_batch),
+    _gradient_property(
+        "gradients of channels_first are those of channels_last moved",
+        INTEGERS,
+        channels_first_gradients,
+        source=lambda t: geometries(t, strided_dilation=False),
+        needs=("backward", "data_format"),
+    ),
     _gradient_property("backward is repeatable and leaves its inputs alone", INTEGERS, backward_clean),
 ]
 
@@ -170,10 +199,10 @@ def check_conv2d(
 
     ``impl`` is a Target or ``forward(x, kernel, bias=None, *, strides=(1, 1), padding="valid",
     dilation_rate=(1, 1), groups=1) -> y`` on images ``(N, H, W, C)`` and kernels ``(P, Q, C // groups, F)``;
-    ``backward(dy, x, kernel, ...) -> dx, dw, db`` is optional.  Arguments that the function doesn't take
-    narrow the geometries; the report says so.  Options: ``examples=200``, ``seed=0``, ``properties`` (names),
-    ``shrink=True``, ``stop_at_first=False``, ``progress``.  Returns a Report; nothing is raised for a
-    failure.
+    ``backward(dy, x, kernel, ...) -> dx, dw, db`` is optional, and so is ``data_format="channels_last"``.
+    Arguments that the function doesn't take narrow the geometries; the report says so.  Options:
+    ``examples=200``, ``seed=0``, ``properties`` (names), ``shrink=True``, ``stop_at_first=False``,
+    ``progress``.  Returns a Report; nothing is raised for a failure.
     """
     target = as_target(impl, "conv2d", backward)
     return run_properties(PROPERTIES, target, only=properties, **options)

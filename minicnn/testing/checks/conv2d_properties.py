@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from minicnn.testing import oracles
@@ -34,7 +36,26 @@ def geometries(t: Target, **narrower: Any) -> st.SearchStrategy[ConvGeometry]:
         limits["max_groups"] = 1
     if "padding" not in t.options:
         limits["paddings"] = ("valid",)
-    return cnn.conv_geometries(**{**limits, **narrower})
+    limits |= narrower
+    if not t.compiles_groups or limits["max_groups"] == 1:
+        return cnn.conv_geometries(**limits)
+    one_group = cnn.conv_geometries(**{**limits, "max_groups": 1})
+    return st.one_of(one_group, one_group, st.sampled_from(_grouped(*sorted(limits.items()))))
+
+
+@cache
+def _grouped(*limits: tuple[str, Any]) -> list[ConvGeometry]:
+    """Twenty geometries with several groups, always the same for the same limits."""
+    found: dict[ConvGeometry, None] = {}
+
+    @settings(max_examples=80, derandomize=True, database=None, phases=[Phase.generate])
+    @given(cnn.conv_geometries(**dict(limits)))
+    def collect(geometry: ConvGeometry) -> None:
+        if geometry.groups > 1:
+            found[geometry] = None
+
+    collect()
+    return list(found)[:20]
 
 
 def exact_cases(
@@ -214,6 +235,14 @@ def memory_layout(t: Target, case: ConvCase) -> float:
     plain = [np.array(a, order="C") for a in (case.x, case.w, case.b)]
     expected = np.asarray(forward(t, plain[0], plain[1], plain[2], g))
     return agree(t, "y", forward(t, case.x, case.w, case.b, g), expected, case)
+
+
+def channels_first(t: Target, case: ConvCase) -> float:
+    g = case.geometry
+    y = np.asarray(forward(t, case.x, case.w, case.b, g))
+    arrays = (np.moveaxis(case.x, -1, 1), case.w, case.b)[: 3 if t.bias else 2]
+    got = t.run(*arrays, **g.options(), data_format="channels_first")
+    return agree(t, "y of channels_first", got, np.moveaxis(y, -1, 1), case)
 
 
 def inputs_unmodified(t: Target, case: ConvCase) -> None:
@@ -425,6 +454,13 @@ FORWARD: list[Property] = [
     ),
     _spot("results don't depend on batch splitting", INTEGERS, batch_splitting),
     _spot("memory layout doesn't matter", INTEGERS, memory_layout),
+    _spot(
+        "channels_first is channels_last moved",
+        f"{INTEGERS}, kernels (P, Q, C // groups, F) in both",
+        channels_first,
+        lambda t: geometries(t, strided_dilation=False),
+        needs=("data_format",),
+    ),
     _spot("inputs are left unmodified", INTEGERS, inputs_unmodified),
     Property(
         "repeatable, and earlier results survive",

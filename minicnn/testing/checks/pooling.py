@@ -133,6 +133,21 @@ def memory_layout(t: Target, case: PoolCase) -> float:
     return _compare(t, "y", forward(t, case.x, case.geometry), plain, case.x, case.geometry)
 
 
+def channels_first(t: Target, case: PoolCase) -> float:
+    x, g = case.x, case.geometry
+    got = t.run(np.moveaxis(x, -1, 1), **g.options(), data_format="channels_first")
+    expected = np.moveaxis(np.asarray(forward(t, x, g)), -1, 1)
+    bound = average_pooling2d_bound(x, arithmetic=t.arithmetic(x.dtype), **g.options())
+    return close("y of channels_first", got, expected, np.asarray(0.0 if _is_max(t) else 2 * bound.max()))
+
+
+def channels_first_gradient(t: Target, case: PoolCase) -> float:
+    dy, x = (np.moveaxis(array, -1, 1) for array in (case.dy, case.x))
+    got = t.run_backward(dy, x, **case.geometry.options(), data_format="channels_first")
+    bound = 2 * np.moveaxis(_gradient(t, case)[1], -1, 1)
+    return close("dx of channels_first", got, np.moveaxis(np.asarray(backward(t, case)), -1, 1), bound)
+
+
 def inputs_unmodified(t: Target, case: PoolCase) -> None:
     unchanged(case, ("x",), lambda c: forward(t, c.x, c.geometry))
 
@@ -215,10 +230,11 @@ def central_differences(t: Target, case: PoolCase) -> float:
 
 
 def doubled_batch(t: Target, case: PoolCase) -> float:
-    once = np.asarray(backward(t, case))
+    once, bound = np.asarray(backward(t, case)), 2 * _gradient(t, case)[1]
     g = replace(case.geometry, batch=2 * case.geometry.batch)
     twice = PoolCase(g, np.concatenate([case.x, case.x]), np.concatenate([case.dy, case.dy]))
-    return close("dx of the doubled batch", backward(t, twice), np.concatenate([once, once]), np.array(1e-5))
+    expected = np.concatenate([once, once])
+    return close("dx of the doubled batch", backward(t, twice), expected, np.concatenate([bound, bound]))
 
 
 def backward_clean(t: Target, case: PoolCase) -> float:
@@ -329,6 +345,7 @@ def _properties(kind: str, patterns: Any) -> list[Property]:
         ),
         _property("results don't depend on batch splitting", INTEGERS, batch_splitting),
         _property("memory layout doesn't matter", INTEGERS, memory_layout),
+        _property("channels_first is channels_last moved", INTEGERS, channels_first, needs=("data_format",)),
         _property("inputs are left unmodified", INTEGERS, inputs_unmodified),
         _property(
             "repeatable, and earlier results survive",
@@ -366,6 +383,12 @@ def _properties(kind: str, patterns: Any) -> list[Property]:
             values=smooth,
         ),
         _property("a doubled batch", INTEGERS, doubled_batch, needs=("backward",)),
+        _property(
+            "the gradient of channels_first is that of channels_last moved",
+            INTEGERS,
+            channels_first_gradient,
+            needs=("backward", "data_format"),
+        ),
         _property(
             "backward is repeatable and leaves its inputs alone",
             INTEGERS,
@@ -407,7 +430,8 @@ def check_max_pooling2d(
 ) -> Report:
     """Checks ``forward(x, *, pool_size, strides=None, padding="valid") -> y``, NHWC.
 
-    ``backward(dy, x, *, pool_size, ...) -> dx`` is optional.  Options as in ``check_conv2d``.
+    ``backward(dy, x, *, pool_size, ...) -> dx`` and ``data_format="channels_last"`` are optional.  Options as
+    in ``check_conv2d``.
     """
     target = as_target(impl, "max_pooling2d", backward)
     return run_properties(MAX_PROPERTIES, target, only=properties, **options)
@@ -418,7 +442,8 @@ def check_average_pooling2d(
 ) -> Report:
     """Checks ``forward(x, *, pool_size, strides=None, padding="valid") -> y``; padding isn't averaged in.
 
-    ``backward(dy, x, *, pool_size, ...) -> dx`` is optional.  Options as in ``check_conv2d``.
+    ``backward(dy, x, *, pool_size, ...) -> dx`` and ``data_format="channels_last"`` are optional.  Options as
+    in ``check_conv2d``.
     """
     target = as_target(impl, "average_pooling2d", backward)
     return run_properties(AVERAGE_PROPERTIES, target, only=properties, **options)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from minicnn.testing.strategies.geometries import (
     class_geometries,
     conv_geometries,
     dense_geometries,
+    one_of,
     pool_geometries,
     shapes,
 )
@@ -93,15 +96,21 @@ def _draw_arrays(
     scale: float = 1.0,
 ) -> dict[str, Array]:
     """One seed, dtype and kind of values for all arrays of a case; each array has a layout of its own."""
-    kind = draw(st.sampled_from(list(values)))
-    dtype = draw(st.sampled_from(list(dtypes)))
+    kind = draw(one_of(*values))
+    dtype = draw(one_of(*dtypes))
     seed = draw(_SEEDS)
+    chosen = draw(_layouts_of(len(wanted), tuple(layouts)))
     out = {}
-    for k, (name, shape) in enumerate(wanted.items()):
-        layout = draw(st.sampled_from(list(layouts)))
+    for k, ((name, shape), layout) in enumerate(zip(wanted.items(), chosen, strict=True)):
         array = make_array(shape, kind, (seed + k) % 2**32, dtype)
         out[name] = lay_out(array if scale == 1.0 else array * array.dtype.type(scale), layout)
     return out
+
+
+@cache
+def _layouts_of(count: int, layouts: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    """A layout for each array in one draw: four draws would cost more than all that NumPy does."""
+    return st.sampled_from(list(product(layouts, repeat=count)))
 
 
 @st.composite
@@ -167,7 +176,7 @@ def array_cases(
 ) -> ArrayCase:
     """Arrays of any shape for elementwise ops; ``scales`` multiplies the values (say by 0.01, 1, 30)."""
     wanted = draw(shape if shape is not None else shapes())
-    scale = draw(st.sampled_from(list(scales)))
+    scale = draw(one_of(*scales))
     return ArrayCase(**_draw_arrays(draw, {"x": wanted, "dy": wanted}, dtypes, values, layouts, scale))
 
 
@@ -183,11 +192,11 @@ def class_cases(
 ) -> ClassCase:
     """Logits from nearly uniform to far beyond the range of ``exp``, labels, small integer sample weights."""
     geometry = draw(geometries if geometries is not None else class_geometries())
-    kind = draw(st.sampled_from(list(values)))
-    dtype = np.dtype(draw(st.sampled_from(list(dtypes))))
-    scale = draw(st.sampled_from(list(scales)))
+    kind = draw(one_of(*values))
+    dtype = np.dtype(draw(one_of(*dtypes)))
+    scale = draw(one_of(*scales))
     seed = draw(_SEEDS)
-    layout = draw(st.sampled_from(list(layouts)))
+    layout = draw(one_of(*layouts))
     n, k = geometry.batch, geometry.classes
     rng = np.random.default_rng(seed)
     logits = (make_array((n, k), kind, seed, np.float64) * scale).astype(dtype)

@@ -8,6 +8,8 @@ kernel (1, 1), stride 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -16,8 +18,22 @@ from minicnn.testing.geometry import ClassGeometry, ConvGeometry, DenseGeometry,
 PADDINGS = ("valid", "same")
 
 
+@cache
 def _pairs(largest: int) -> st.SearchStrategy[tuple[int, int]]:
-    return st.tuples(st.integers(1, largest), st.integers(1, largest))
+    """One draw for two integers: a draw costs more than anything that NumPy does with its result."""
+    pairs = [(a, b) for a in range(1, largest + 1) for b in range(1, largest + 1)]
+    return st.sampled_from(sorted(pairs, key=lambda pair: (max(pair), pair)))
+
+
+@cache
+def _up_to(largest: int, smallest: int = 1) -> st.SearchStrategy[int]:
+    return st.integers(smallest, largest)
+
+
+@cache
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    """``st.sampled_from``, built once for the same values."""
+    return st.sampled_from(values)
 
 
 @st.composite
@@ -40,25 +56,27 @@ def conv_geometries(
     ``strided_dilation=True`` also draws strides > 1 together with dilation > 1, which Keras layers refuse.
     Pass ``max_stride=1``, ``max_groups=1``, ``paddings=("valid",)``, … to narrow.
     """
-    padding = draw(st.sampled_from(list(paddings)))
+    padding = draw(one_of(*paddings))
     kernel = draw(_pairs(max_kernel))
-    dilated = draw(st.booleans()) if max_dilation > 1 else False
+    dilated = draw(one_of(False, True)) if max_dilation > 1 else False
     strides = draw(_pairs(max_stride)) if strided_dilation or not dilated else (1, 1)
     dilation = draw(_pairs(max_dilation)) if dilated else (1, 1)
     smallest = [extent(k, d) if padding == "valid" else 1 for k, d in zip(kernel, dilation, strict=True)]
-    groups = draw(st.integers(1, max_groups))
+    groups = draw(_up_to(max_groups))
+    channels, filters = draw(_pairs(3))
+    extra = draw(_pairs(max_extra + 1))
     return ConvGeometry(
-        batch=draw(st.integers(1, max_batch)),
-        height=smallest[0] + draw(st.integers(0, max_extra)),
-        width=smallest[1] + draw(st.integers(0, max_extra)),
-        channels=groups * draw(st.integers(1, 3)),
-        filters=groups * draw(st.integers(1, 3)),
+        batch=draw(_up_to(max_batch)),
+        height=smallest[0] + extra[0] - 1,
+        width=smallest[1] + extra[1] - 1,
+        channels=groups * channels,
+        filters=groups * filters,
         kernel_size=kernel,
         strides=strides,
         padding=padding,
         dilation_rate=dilation,
         groups=groups,
-        data_format=draw(st.sampled_from(list(data_formats))),
+        data_format=draw(one_of(*data_formats)),
     )
 
 
@@ -75,19 +93,20 @@ def pool_geometries(
     data_formats: Sequence[str] = ("channels_last",),
 ) -> PoolGeometry:
     """Poolings: disjoint (strides = pool), overlapping (strides < pool) and with gaps (strides > pool)."""
-    padding = draw(st.sampled_from(list(paddings)))
+    padding = draw(one_of(*paddings))
     pool = draw(_pairs(max_pool))
-    default = draw(st.booleans()) and max(pool) <= max_stride
+    default = draw(one_of(False, True)) and max(pool) <= max_stride
     smallest = pool if padding == "valid" else (1, 1)
+    extra = draw(_pairs(max_extra + 1))
     return PoolGeometry(
-        batch=draw(st.integers(1, max_batch)),
-        height=smallest[0] + draw(st.integers(0, max_extra)),
-        width=smallest[1] + draw(st.integers(0, max_extra)),
-        channels=draw(st.integers(1, max_channels)),
+        batch=draw(_up_to(max_batch)),
+        height=smallest[0] + extra[0] - 1,
+        width=smallest[1] + extra[1] - 1,
+        channels=draw(_up_to(max_channels)),
         pool_size=pool,
         strides=pool if default else draw(_pairs(max_stride)),
         padding=padding,
-        data_format=draw(st.sampled_from(list(data_formats))),
+        data_format=draw(one_of(*data_formats)),
     )
 
 

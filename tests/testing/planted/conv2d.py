@@ -11,7 +11,7 @@ from minicnn.testing import Target
 from minicnn.testing.target import OPTIONS
 from tests.testing.planted.mutant import Mutant, fixed
 
-TAKES = frozenset(OPTIONS["conv2d"])
+TAKES = frozenset(OPTIONS["conv2d"]) - {"data_format"}
 
 
 def same_pads(size: int, k: int, s: int, d: int) -> tuple[int, int]:
@@ -112,9 +112,6 @@ def conv2d_backward(
     top, left = crop(*amounts[0]), crop(*amounts[1])
     dx = dpadded[:, top : top + x.shape[1], left : left + x.shape[2]]
     return dx, dw, dy.sum(axis=(0, 1, 2))
-
-
-RIGHT = Target("right", "conv2d", conv2d, conv2d_backward, TAKES)
 
 
 def _forward(name: str, caught_by: str, function: Callable[..., Any], **fields: Any) -> Mutant:
@@ -259,6 +256,48 @@ def _stride_ignored_in_dx(dy, x, w, *, strides=(1, 1), **o):
     return dx, dw, db
 
 
+def either_format(forward):
+    """``forward`` for channels_first too."""
+
+    def wrapped(x, *arrays, data_format="channels_last", **o):
+        if data_format == "channels_last":
+            return forward(x, *arrays, **o)
+        return np.moveaxis(forward(np.moveaxis(x, 1, -1), *arrays, **o), -1, 1)
+
+    return wrapped
+
+
+def _backward_in_either_format(dy, x, w, *, data_format="channels_last", **o):
+    if data_format == "channels_last":
+        return conv2d_backward(dy, x, w, **o)
+    dx, dw, db = conv2d_backward(np.moveaxis(dy, 1, -1), np.moveaxis(x, 1, -1), w, **o)
+    return np.moveaxis(dx, -1, 1), dw, db
+
+
+def _either(name: str, caught_by: str, forward: Any, backward: Any = None) -> Mutant:
+    takes = TAKES | {"data_format"}
+    return Mutant(name, "conv2d", fixed(Target(name, "conv2d", forward, backward, takes)), caught_by)
+
+
+def _columns_first(x, w, b=None, *, data_format="channels_last", **o):
+    """Channels first, but the image's rows taken for its columns where it is square."""
+    if data_format == "channels_first" and x.shape[2] == x.shape[3]:
+        x = x.swapaxes(2, 3)
+    return either_format(conv2d)(x, w, b, data_format=data_format, **o)
+
+
+def _db_of_wrong_axes(dy, x, w, *, data_format="channels_last", **o):
+    dx, dw, db = _backward_in_either_format(dy, x, w, data_format=data_format, **o)
+    return dx, dw, dy.sum(axis=(0, 1, 2))[: len(db)] if dy.shape[3] >= len(db) else db
+
+
+RIGHT = Target(
+    "right",
+    "conv2d",
+    either_format(conv2d),
+    _backward_in_either_format,
+    TAKES | {"data_format"},
+)
 ORACLE, ROUNDING = "equals the oracle exactly", "equals the oracle within rounding"
 GRADIENTS = "gradients equal the oracle's exactly"
 MUTANTS = [
@@ -452,6 +491,15 @@ MUTANTS = [
         _gradients(lambda dx, dw, db, dy, x, w: (dx, dw, dy[:, 0].sum(axis=(0, 1)))),
     ),
     _backward("dy cleared in place", "backward is repeatable and leaves its inputs alone", _dy_in_place),
+    _either(
+        "channels_first: rows and columns swapped", "channels_first is channels_last moved", _columns_first
+    ),
+    _either(
+        "channels_first: db over the axes of channels_last",
+        "gradients of channels_first are those of channels_last moved",
+        either_format(conv2d),
+        _db_of_wrong_axes,
+    ),
     Mutant(
         "dw summed into a buffer that isn't cleared",
         "conv2d",

@@ -9,10 +9,10 @@ import numpy as np
 
 from minicnn.testing import Target
 from minicnn.testing.target import OPTIONS
-from tests.testing.planted.conv2d import same_pads
+from tests.testing.planted.conv2d import either_format, same_pads
 from tests.testing.planted.mutant import Mutant, fixed
 
-TAKES = frozenset(OPTIONS["max_pooling2d"])
+TAKES = frozenset(OPTIONS["max_pooling2d"]) - {"data_format"}
 
 
 def windows(x, pool_size, strides, padding, pads=same_pads):
@@ -61,9 +61,9 @@ def max_backward(dy, x, *, pool_size, strides=None, padding="valid", pick=first,
         for n in range(len(x)):
             for c in range(x.shape[3]):
                 patch = x[n, rows, columns, c]
-                share = (pick(patch.ravel()) * dy[n, i, j, c]).reshape(patch.shape)
-                into = dx[n, rows, columns, c]
-                into[...] = into + share if add else np.where(share != 0, share, into)
+                hit = pick(patch.ravel()).reshape(patch.shape)
+                share, into = hit * dy[n, i, j, c], dx[n, rows, columns, c]
+                into[...] = into + share if add else np.where(hit, share, into)
     return dx
 
 
@@ -83,8 +83,22 @@ def average(x, **o):
     return pool(x, reduce=np.mean, **o)
 
 
-RIGHT_MAX = Target("right", "max_pooling2d", pool, max_backward, TAKES)
-RIGHT_AVERAGE = Target("right", "average_pooling2d", average, average_backward, TAKES)
+def _either_backward(backward):
+    """``backward`` for channels_first too."""
+
+    def wrapped(dy, x, *, data_format="channels_last", **o):
+        if data_format == "channels_last":
+            return backward(dy, x, **o)
+        return np.moveaxis(backward(np.moveaxis(dy, 1, -1), np.moveaxis(x, 1, -1), **o), -1, 1)
+
+    return wrapped
+
+
+EITHER = TAKES | {"data_format"}
+RIGHT_MAX = Target("right", "max_pooling2d", either_format(pool), _either_backward(max_backward), EITHER)
+RIGHT_AVERAGE = Target(
+    "right", "average_pooling2d", either_format(average), _either_backward(average_backward), EITHER
+)
 
 
 def _max(name: str, caught_by: str, forward: Callable[..., Any] = pool, backward: Any = None) -> Mutant:
@@ -146,6 +160,15 @@ def _empty(x, **o):
         return x[:, :0, :0]
 
 
+def _format_ignored(x, *, data_format="channels_last", **o):
+    return pool(x, **o)
+
+
+def _dx_format_ignored(dy, x, *, data_format="channels_last", **o):
+    dx = _either_backward(average_backward)(dy, x, data_format=data_format, **o)
+    return dx if data_format == "channels_last" else dx[:, ::-1]
+
+
 ORACLE, GRADIENT = "equals the oracle", "the gradient equals the oracle's"
 TIE = "a tie goes to the first maximum in row-major order"
 MUTANTS = [
@@ -168,6 +191,22 @@ MUTANTS = [
         lambda x, **o: pool(
             x, reduce=lambda v, axis: v[:, :: 2 if v.shape[1] > 4 else 1].max(axis=axis), **o
         ),
+    ),
+    Mutant(
+        "channels_first ignored",
+        "max_pooling2d",
+        fixed(Target("channels_first ignored", "max_pooling2d", _format_ignored, None, EITHER)),
+        "channels_first is channels_last moved",
+    ),
+    Mutant(
+        "backward: channels_first reversed",
+        "average_pooling2d",
+        fixed(
+            Target(
+                "channels reversed", "average_pooling2d", either_format(average), _dx_format_ignored, EITHER
+            )
+        ),
+        "the gradient of channels_first is that of channels_last moved",
     ),
     _max("bad geometry answered with an empty array", "invalid geometry is refused", _empty),
     _max(
