@@ -120,31 +120,48 @@ def _dense_pair(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward, backward
 
 
-def _loss_pair(kind: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The loss functions of the reference, weighted and reduced here as a training step does it."""
+LOSSES = {
+    "categorical": ("CategoricalCrossentropy", "Softmax"),
+    "sparse": ("SparseCategoricalCrossentropy", "Softmax"),
+    "binary": ("BinaryCrossentropy", "Sigmoid"),
+}
 
-    def parts(y_true: Array, y_pred: Array, options: dict[str, Any]) -> tuple[str, Array, Array]:
-        logits = options.get("from_logits", False)
-        name = {True: "softmax_crossentropy", False: "categorical_crossentropy"}[logits]
-        if kind == "binary":
-            name = {True: "sigmoid_crossentropy", False: "binary_crossentropy"}[logits]
-        n = len(y_pred)
-        weight = options.get("sample_weight")
-        seed = np.ones(n, y_pred.dtype) if weight is None else np.asarray(weight, y_pred.dtype)
-        return name, np.asarray(y_true, y_pred.dtype), seed if options.get("reduction") == "sum" else seed / n
 
-    def pair(name: str, suffix: str) -> Any:
-        return getattr(import_module("minicnn.reference.crossentropy"), f"{name}_{suffix}")
+def _loss_pair(kind: str, backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The op that ends a training step: from logits, it is the one that follows an activation layer."""
+    losses, ops = import_module("minicnn.losses"), import_module("minicnn.engine.ops")
+    plans, run = import_module("minicnn.engine.plan"), import_module("minicnn.engine.run")
+    workspaces = import_module("minicnn.engine.workspace")
+
+    def walk(y_true: Array, y_pred: Array, options: dict[str, Any]) -> tuple[Array, Array, Any]:
+        """The losses, their weights in the reduced loss, and the workspace after the forward pass."""
+        name, activation = LOSSES[kind]
+        loss = getattr(losses, name)(reduction=options.get("reduction", "sum_over_batch_size"))
+        contained = options.get("from_logits", kind == "sparse")
+        op = loss.lower("loss", getattr(ops, activation)(name="activation") if contained else None)
+        dtype, shape = str(y_pred.dtype), y_pred.shape
+        plan = plans.make_plan(
+            (op,),
+            shape[1:],
+            shape[0],
+            training=True,
+            backend=backend,
+            dtype=dtype,
+            value_gradients=[plans.INPUT],
+        )
+        ws = workspaces.Workspace(plan, workspaces.Derived(plan))
+        each = np.empty(shape[:1], y_pred.dtype)
+        run.forward(ws, [()], np.ascontiguousarray(y_pred), loss.targets(y_true, shape, dtype), each)
+        return each, loss.seed(each.shape, options.get("sample_weight"), dtype), ws
 
     def forward(y_true: Array, y_pred: Array, **options: Any) -> Array:
-        name, t, seed = parts(y_true, y_pred, options)
-        return np.asarray((pair(name, "forward")(y_pred, t)[0] * seed).sum())
+        each, seed, _ = walk(y_true, y_pred, options)
+        return np.asarray((each * seed).sum(dtype=np.float64), y_pred.dtype)
 
     def backward(y_true: Array, y_pred: Array, **options: Any) -> Array:
-        name, t, seed = parts(y_true, y_pred, options)
-        return np.asarray(
-            pair(name, "backward")(seed.astype(y_pred.dtype), pair(name, "forward")(y_pred, t)[1])[0]
-        )
+        _, seed, ws = walk(y_true, y_pred, options)
+        run.backward(ws, [()], seed)
+        return np.array(run.value_gradient(ws, plans.INPUT, len(y_pred)))
 
     return forward, backward
 
@@ -214,13 +231,12 @@ def targets(backend: str) -> list[Target]:
         out.append(
             Target(f"{name} {activation}", "activation", *pair, parameters={"name": activation}, **own)
         )
-    # the numba backend has no cross-entropy of its own outside a training step
-    for kind in ("categorical", "binary") if backend == "reference" else ():
-        spec = {"kind": kind, "from_logits": False}
-        options = frozenset(OPTIONS["crossentropy"])
-        out.append(
-            Target(f"{name} {kind}", "crossentropy", *_loss_pair(kind), options, parameters=spec, **own)
-        )
+    for kind in LOSSES:
+        # sparse labels meet plain probabilities nowhere in training
+        options = frozenset(OPTIONS["crossentropy"]) - ({"from_logits"} if kind == "sparse" else set())
+        spec = {"kind": kind, "from_logits": kind == "sparse"}
+        pair = _loss_pair(kind, backend)
+        out.append(Target(f"{name} {kind}", "crossentropy", *pair, options, parameters=spec, **own))
     for optimizer in ("sgd", "rmsprop", "adam"):
         step, spec = _step(optimizer, backend), {"name": optimizer}
         out.append(
