@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -16,6 +17,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ordinary", max_examples=100, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
+# Without the JIT kernels are plain Python, some thousand times slower: the same paths, fewer drawn shapes.
+settings.register_profile("interpreted", max_examples=10, **COMMON)
 settings.load_profile("ordinary")  # `make nightly` passes --hypothesis-profile=nightly, which is loaded later
 
 # Every annotation in these packages is checked at each call. Not the kernels: Numba must see the plain functions.
@@ -24,3 +27,13 @@ settings.load_profile("ordinary")  # `make nightly` passes --hypothesis-profile=
 install_import_hook(
     [f"minicnn.{name}" for name in ("engine", "geometry", "reference", "viz")], "beartype.beartype"
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `jitted` where kernels aren't compiled."""
+    if os.environ.get("NUMBA_DISABLE_JIT") != "1":
+        return
+    left_out = [item for item in items if item.get_closest_marker("jitted")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("jitted")]

@@ -98,23 +98,3 @@ def _adam_step(w, g, slots, alpha, take_1, take_2, epsilon):  # type: ignore[no-
         m[k] += (g[k] - m[k]) * take_m
         v[k] += (g[k] * g[k] - v[k]) * take_v
         w[k] -= m[k] * alpha / (np.sqrt(v[k]) + tiny)
-
-
-@exact_kernel
-def add_in_order(accumulators: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-    """out[start:stop] (K,), overwritten = ((a₀ + a₁) + a₂) + a₃ of the rows of accumulators (A, K), 1 ≤ A ≤ 4."""
-    number, total = len(accumulators), out[start:stop]
-    first, second = accumulators[0, start:stop], accumulators[min(1, number - 1), start:stop]
-    third, fourth = accumulators[min(2, number - 1), start:stop], accumulators[min(3, number - 1), start:stop]
-    if number == 4:
-        for k in range(total.size):
-            total[k] = ((first[k] + second[k]) + third[k]) + fourth[k]
-    elif number == 3:
-        for k in range(total.size):
-            total[k] = (first[k] + second[k]) + third[k]
-    elif number == 2:
-        for k in range(total.size):
-            total[k] = first[k] + second[k]
-    else:
-        for k in range(total.size):
-            total[k] = first[k]

@@ -12,6 +12,8 @@ from minicnn.reference import conv_relu_pool as pool_reference
 from minicnn.testing.tolerances.arithmetic import Arithmetic
 from tests.kernels.cases import ConvCase, at_every_alignment, conv_cases, conv_pool_cases, large
 
+pytestmark = pytest.mark.jitted  # drawn shapes; test_every_kernel.py has a few of them for plain Python
+
 BOOK_CONV_2 = ConvCase(3, 32, 64, make_window((13, 13), (3, 3)), 1, True, np.float32, 0)
 BOOK_CONV_1 = ConvCase(2, 1, 32, make_window((28, 28), (3, 3)), 1, True, np.float32, 1)
 POOL_2 = make_window((11, 11), (2, 2), (2, 2))

@@ -14,6 +14,8 @@ from minicnn.reference import dense as dense_reference
 from minicnn.reference import max_pool2d as max_reference
 from tests.kernels.cases import DTYPES, WIDTHS, numbers, pool_windows
 
+pytestmark = pytest.mark.jitted  # drawn shapes; test_every_kernel.py has a few of them for plain Python
+
 dense_shapes = st.tuples(
     st.integers(1, 20), st.sampled_from((*WIDTHS, 511, 513, 1200)), st.sampled_from((*WIDTHS, 10))
 )

@@ -22,34 +22,11 @@ x, w, b, y = np.ones((2, 3), "f"), np.ones((3, 2), "f"), np.full(2, 5, "f"), np.
 dense_forward(x, w, b, y)
 print(y.ravel().tolist())
 """
-EVERY_KERNEL = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.kernels import test_convolution as c, test_dense_and_pooling as d, test_optimizers as o
-import numpy as np
-from minicnn.geometry import make_window
-from tests.kernels.cases import ConvCase
-case = ConvCase(2, 3, 17, make_window((5, 5), (2, 2), padding="same"), 1, True, np.float32, 0)
-wide = ConvCase(1, 20, 5, make_window((4, 4), (2, 2)), 1, True, np.float32, 0)
-for one in (case, wide):
-    c.test_conv2d_is_exact_on_integers.hypothesis.inner_test(one)
-    pool = make_window(one.window.output_size, (2, 2), (2, 2))
-    c.test_conv_relu_pool_is_exact_on_integers.hypothesis.inner_test((one, pool))
-c.test_conv_relu_is_the_composition.hypothesis.inner_test(case)
-d.test_dense_is_exact_on_integers.hypothesis.inner_test((3, 5, 17), np.float32, True, 0)
-d.test_max_pooling_equals_the_reference.hypothesis.inner_test(case.window, 1, 3, np.float32, True, 0)
-d.test_average_pooling_equals_the_reference.hypothesis.inner_test(case.window, 1, 3, np.float32, 0)
-d.test_relu_in_place_and_not.hypothesis.inner_test(5, np.float32, 0)
-d.test_softmax_crossentropy.hypothesis.inner_test(2, 3, 1, np.float32, 0)
-for step in o.STEPS:
-    o.test_a_step_has_the_reference_bits.hypothesis.inner_test(step, 3, np.float32, 0)
-o.test_accumulators_are_added_in_order.hypothesis.inner_test(3, 5, 2, 0)
-print("all ran")
-"""
 
 
 def start(program: str, cache: Path, root: Path = PACKAGE.parent, **environment: str) -> subprocess.Popen:
-    env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root)} | environment
+    own = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root), "NUMBA_DISABLE_JIT": "0"}
+    env = os.environ | own | environment
     return subprocess.Popen(
         [sys.executable, "-c", program],
         env=env,
@@ -107,11 +84,14 @@ def test_without_a_writable_folder_kernels_run_uncached_with_one_warning(monkeyp
     assert twice(np.float32(2)) == 4
 
 
+@pytest.mark.jitted  # without the compiler that file runs anyway
 def test_every_kernel_runs_without_the_compiler(tmp_path):
-    program = EVERY_KERNEL.format(root=str(PACKAGE.parent))
+    tests = str(Path(__file__).with_name("test_every_kernel.py"))
+    program = f"import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {tests!r}]))"
     out, err = finish(start(program, tmp_path, NUMBA_DISABLE_JIT="1"))
-    assert out == "all ran"
+    assert " passed" in out
     assert "compiling" not in err
+    assert not list(tmp_path.rglob("*.nbi"))
 
 
 @pytest.mark.parametrize("module", ["minicnn", "minicnn.geometry", "minicnn.reference.conv2d"])

@@ -45,15 +45,3 @@ def test_a_step_has_the_reference_bits(step, size, dtype, seed):
     for ours, theirs in zip(*results, strict=True):
         assert np.isfinite(theirs).all()
         np.testing.assert_array_equal(ours, theirs)
-
-
-@given(st.integers(1, 4), st.integers(1, 70), st.integers(0, 70), st.integers(0, 2**32 - 1))
-def test_accumulators_are_added_in_order(number, size, cut, seed):
-    draw = numbers(seed, np.float32, real=True)
-    accumulators, out, cut = draw(number, size), np.empty(size, np.float32), min(cut, size)
-    optimizers.add_in_order(accumulators, out, 0, cut)
-    optimizers.add_in_order(accumulators, out, cut, size)
-    expected = accumulators[0].copy()
-    for row in accumulators[1:]:
-        expected += row
-    np.testing.assert_array_equal(out, expected)
