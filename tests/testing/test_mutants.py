@@ -7,7 +7,9 @@ alarms.
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,8 @@ from minicnn.testing.compare import Mismatch
 from minicnn.testing.plugin import PROPERTIES
 from minicnn.testing.report import FAILS, NOT_RUN
 from minicnn.testing.runner import evaluate
-from tests.testing.mutants import BLIND, MUTANTS, RIGHT
+from tests.testing.mutants import BLIND, MISSED, MUTANTS, RIGHT
+from tests.testing.planted import blind_inputs, blind_right
 from tests.testing.planted.mutant import Mutant
 
 NIGHTLY = os.environ.get("MINICNN_NIGHTLY") == "1"
@@ -152,10 +155,24 @@ def test_every_mutant_names_a_property(mutant: Mutant) -> None:
     assert mutant.caught_by in [p.name for p in PROPERTIES[mutant.op]]
 
 
-@pytest.mark.parametrize("mutant", [*MUTANTS, *BLIND], ids=str)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_every_mutant_differs_on_a_stored_input(mutant: Mutant) -> None:
     prop = _property(mutant)
     assert any(_fails(prop, mutant.make(), case) for case in _stored_inputs(mutant, prop))
+
+
+@pytest.mark.parametrize("mutant", BLIND, ids=str)
+def test_every_blind_mutant_differs_on_a_stored_input(mutant: Mutant) -> None:
+    got, right = blind_inputs.STORED[mutant.name](mutant.make())
+    assert np.shape(got) == np.shape(right)
+    assert not np.array_equal(got, right, equal_nan=True)
+
+
+def test_the_first_results_of_the_blind_mutants_are_kept() -> None:
+    first = json.loads((Path(__file__).parent / "planted/blind_first.json").read_text())
+    assert list(first["first_failing_example"]) == [str(m) for m in BLIND]
+    assert len(BLIND) == 20
+    assert {m.name for m in BLIND if not first["first_failing_example"][str(m)]} >= set(MISSED)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -167,12 +184,14 @@ def test_every_mutant_is_caught(mutant: Mutant, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mutant", BLIND, ids=str)
-def test_every_blind_mutant_is_caught_by_some_property(mutant: Mutant, seed: int) -> None:
-    report = CHECKS[mutant.op](mutant.make(), seed=seed, shrink=False, stop_at_first=True)
-    assert report.failures
+def test_every_blind_mutant_is_caught(mutant: Mutant, seed: int, request: pytest.FixtureRequest) -> None:
+    if mutant.name in MISSED:
+        request.applymarker(pytest.mark.xfail(reason=MISSED[mutant.name], strict=True))
+    report = CHECKS[mutant.op](mutant.make(), properties=[mutant.caught_by], seed=seed, shrink=False)
+    assert report[mutant.caught_by].verdict == FAILS
 
 
-@pytest.mark.parametrize("target", RIGHT, ids=lambda t: f"{t.op} {t.name}")
+@pytest.mark.parametrize("target", [*RIGHT, *blind_right.RIGHT], ids=lambda t: f"{t.op} {t.name}")
 def test_right_implementations_pass_everything(target: Any) -> None:
     report = CHECKS[target.op](target, examples=10_000 if NIGHTLY else 25)
     report.raise_if_failed()
