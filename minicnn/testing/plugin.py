@@ -10,6 +10,7 @@ from minicnn.testing.checks.activation import ACTIVATION_PROPERTIES, SOFTMAX_PRO
 from minicnn.testing.checks.conv2d import PROPERTIES as CONV2D
 from minicnn.testing.checks.crossentropy import PROPERTIES as CROSSENTROPY
 from minicnn.testing.checks.dense import DENSE_PROPERTIES, FLATTEN_PROPERTIES
+from minicnn.testing.checks.model import PROPERTIES as MODEL
 from minicnn.testing.checks.optimizer import PROPERTIES as OPTIMIZER
 from minicnn.testing.checks.pooling import AVERAGE_PROPERTIES, MAX_PROPERTIES
 from minicnn.testing.report import NOT_RUN
@@ -25,6 +26,7 @@ PROPERTIES = {
     "softmax": SOFTMAX_PROPERTIES,
     "crossentropy": CROSSENTROPY,
     "optimizer": OPTIMIZER,
+    "model": MODEL,
 }
 """Op → its properties."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.testing.checks.model import ModelUnderTest, model_target
 from minicnn.testing.target import OPTIONS, Target
 
 Array = np.ndarray[Any, Any]
@@ -214,6 +215,32 @@ def _step(name: str, backend: str) -> Callable[..., Any]:
     return lambda w, dw, state, **options: chosen(np.array(w), np.ascontiguousarray(dw), state, **options)
 
 
+def _net(backend: str) -> ModelUnderTest:
+    """Every kind of layer that the book's net has, small, in float64."""
+    layers, models, utils = _layers(), import_module("minicnn.models"), import_module("minicnn.utils")
+    utils.set_random_seed(0)
+    options: dict[str, Any] = {"dtype": "float64"}
+    model = models.Sequential(
+        [
+            import_module("minicnn").Input((7, 6, 2), dtype="float64"),
+            layers.Conv2D(3, 2, activation="relu", **options),
+            layers.MaxPooling2D(2, **options),
+            layers.Conv2D(4, 2, padding="same", **options),
+            layers.AveragePooling2D(2, padding="same", **options),
+            layers.Flatten(**options),
+            layers.Dense(5, activation="tanh", **options),
+            layers.Dense(3, activation="softmax", **options),
+        ]
+    )
+    model.compile(loss="categorical_crossentropy", backend=backend)
+
+    def loss(x: Array, y: Array, weight: Array | None) -> tuple[float, list[Array]]:
+        found = model.gradients(x, y, weight)
+        return float(found.loss), list(found.weights.values())
+
+    return ModelUnderTest(model.predict_on_batch, loss, model.get_weights, model.set_weights, (7, 6, 2), 3)
+
+
 def targets(backend: str) -> list[Target]:
     """The targets of one backend, 'reference' or 'numba'."""
     name, pool = f"minicnn:{backend}", frozenset(OPTIONS["max_pooling2d"])
@@ -250,4 +277,5 @@ def targets(backend: str) -> list[Target]:
                 **own,
             )
         )
+    out.append(model_target(_net(backend), name))
     return out

@@ -21,8 +21,9 @@ CHECKS: dict[str, Callable[..., Report]] = {
     "softmax": check_softmax,
     "crossentropy": check_crossentropy,
     "optimizer": check_optimizer,
+    "model": check_model,
 }
-"""Op → its check, for targets that are plain functions."""
+"""Op → its check."""
 
 __all__ = [
     "CHECKS",

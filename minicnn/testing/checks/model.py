@@ -14,7 +14,7 @@ from minicnn.testing.checks.common import unchanged
 from minicnn.testing.compare import Mismatch, close, same
 from minicnn.testing.report import Report
 from minicnn.testing.runner import Property, run_properties
-from minicnn.testing.target import Target
+from minicnn.testing.target import Target, as_target
 
 Array = np.ndarray[Any, Any]
 
@@ -173,18 +173,28 @@ PROPERTIES = [
 ]
 
 
+def model_target(
+    model: ModelUnderTest, name: str = "model", dtype: Any = np.float64, **fields: Any
+) -> Target:
+    """A model as a Target.  ``dtype`` is what it computes in."""
+    known = frozenset({"float64"} if np.dtype(dtype) == np.float64 else ())
+    given = {"options": known, "dtypes": (dtype,), "parameters": {"model": model}}
+    return Target(name, "model", model.predict, **given, **fields)
+
+
 def check_model(
-    model: ModelUnderTest,
+    model: ModelUnderTest | Target,
     *,
+    properties: Any = None,
     name: str = "model",
     dtype: Any = np.float64,
-    properties: Any = None,
     **options: Any,
 ) -> Report:
     """Checks a net with its loss.  ``dtype`` is what it computes in; options as in ``check_conv2d``.
 
     Finite differences are run in float64 only.
     """
-    known = frozenset({"float64"} if np.dtype(dtype) == np.float64 else ())
-    target = Target(name, "model", model.predict, options=known, dtypes=(dtype,), parameters={"model": model})
+    target = (
+        model_target(model, name, dtype) if isinstance(model, ModelUnderTest) else as_target(model, "model")
+    )
     return run_properties(PROPERTIES, target, only=properties, **options)
