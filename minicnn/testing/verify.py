@@ -149,7 +149,12 @@ def check(
 def command(target: str, op: str, name: str, report: Report) -> str:
     """The command line that runs one property again."""
     words = ["minicnn", "verify", "--target", target, "--op", op, "--property", name]
-    return shlex.join([*words, "--seed", str(report.seed), "--examples", str(report.examples)])
+    return " ".join(map(_quoted, [*words, "--seed", str(report.seed), "--examples", str(report.examples)]))
+
+
+def _quoted(word: str) -> str:
+    """``shlex.quote``, but readable around an apostrophe."""
+    return f'"{word}"' if "'" in word and not set('"$`\\!') & set(word) else shlex.quote(word)
 
 
 def write(

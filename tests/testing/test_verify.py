@@ -360,6 +360,17 @@ conv2d of mine: 3 properties hold, 1 fails, 1 differs as documented, 1 not run
     )
 
 
+@pytest.mark.parametrize(("expected", "shown"), [(3.0, True), (4.0, False), (float("nan"), False)])
+def test_terms_are_shown_only_if_they_sum_to_what_was_expected(expected: float, shown: bool) -> None:
+    """A property may compare the op on other arrays than those of the report."""
+    f = Failure(
+        "", label="y", index=(0,), got=[9.0], expected=[expected], terms=[("x[0]", 1.0), ("x[1]", 2.0)]
+    )
+    report = Report("mine", "dense", 0, 1, [PropertyResult("p", "any", FAILS, 1, failure=f)])
+    assert ("should be the sum of" in str(report)) == shown
+    assert ("<td>x[1]<td>" in verify.Verification("mine", [report]).to_html()) == shown
+
+
 def test_the_table_on_a_terminal_has_the_same_and_keeps_commands_whole() -> None:
     rich = pytest.importorskip("rich.console")
     report = _report()
