@@ -135,11 +135,11 @@ def deserialize_object(config: Any, custom_objects: Mapping[str, Any] | None = N
         return config
     name, arguments = _read(config)
     if custom_objects and name in custom_objects:
-        return _from_config(custom_objects[name], arguments)
+        return _from_config(custom_objects[name], arguments, custom_objects)
     kind = _kind_of(config)
     cls = getattr(import_module(f"minicnn.{kind}"), name, None) if kind else None
     if inspect.isclass(cls) and cls.__module__.startswith("minicnn.") and hasattr(cls, "from_config"):
-        return _from_config(cls, arguments)
+        return _from_config(cls, arguments, custom_objects)
     raise ValueError(
         f"Unknown class {name!r} of module {config.get('module')!r}. Pass it in `custom_objects` if it is your own."
     )
@@ -195,15 +195,20 @@ def _instance(item: Any) -> Any:
         raise ValueError(f"{item.__name__} can't be made without arguments: {error}.") from None
 
 
-def _from_config(cls: Callable[..., Any], arguments: Any) -> Any:
-    """Build an object of a class, or hand back a function."""
+def _from_config(
+    cls: Callable[..., Any], arguments: Any, custom_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """Build an object of a class, or hand back a function. A model passes `custom_objects` on to its layers."""
     if not inspect.isclass(cls):
         return cls
     if not isinstance(arguments, Mapping):
         raise ValueError(f"The configuration of {cls.__name__} must be a dict. Received {arguments!r}.")
     from_config = getattr(cls, "from_config", None)
+    more = {}
+    if custom_objects and from_config and "custom_objects" in inspect.signature(from_config).parameters:
+        more["custom_objects"] = custom_objects
     try:
-        return from_config(dict(arguments)) if from_config else cls(**arguments)
+        return from_config(dict(arguments), **more) if from_config else cls(**arguments)
     except TypeError as error:
         raise ValueError(
             f"{cls.__name__} can't be made from the configuration {dict(arguments)!r}: {error}."

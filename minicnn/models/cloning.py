@@ -27,4 +27,14 @@ def clone_model(
     )
     if not isinstance(model, Model):
         raise ValueError(f"`model` must be a Model. Received a {type(model).__name__}.")
-    return type(model).from_config(model.get_config())
+    return type(model).from_config(model.get_config(), custom_objects=_classes(model))
+
+
+def _classes(model: Model) -> dict[str, type]:
+    """The classes of all layers by name: those of the user's own are found nowhere else."""
+    found: dict[str, type] = {}
+    for layer in model.layers:
+        found[type(layer).__name__] = type(layer)
+        if isinstance(layer, Model):
+            found |= _classes(layer)
+    return found

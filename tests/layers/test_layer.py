@@ -76,3 +76,95 @@ def test_clone_model_refuses_what_only_keras_does(name):
     model = models.Sequential([Input((3,)), layers.Dense(2)])
     with pytest.raises(ValueError, match=f"`{name}`"):
         models.clone_model(model, **{name: True})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trainable": 1}, "`trainable` must be a boolean. Received trainable=1."),
+        ({"name": "a/b"}, "`name` must be a non-empty string without '/'. Received name='a/b'."),
+        ({"name": ""}, "`name` must be a non-empty string"),
+        ({"name": 3}, "`name` must be a non-empty string"),
+        ({"colour": "red"}, "Layer has no such arguments. Received colour."),
+        ({"activity_regularizer": "l2"}, "does not implement `activity_regularizer`"),
+    ],
+)
+def test_refused_arguments(arguments, message):
+    with pytest.raises(ValueError) as caught:
+        layers.Layer(**arguments)
+    assert message in str(caught.value)
+
+
+def test_before_it_is_built_and_called():
+    layer = layers.Dense(2, name="d")
+    with pytest.raises(
+        ValueError, match="count_params needs a built layer: layer 'd' has no input shape yet"
+    ):
+        layer.count_params()
+    for what in ("input", "output"):
+        with pytest.raises(AttributeError, match=f"'d' has never been called and thus has no defined {what}"):
+            getattr(layer, what)
+    assert repr(layer) == "<Dense name=d, built=False>"
+    with pytest.raises(NotImplementedError, match="Layer does not define `lower`"):
+        layers.Layer()(np.zeros((1, 2), np.float32))
+
+
+def test_set_weights_overwrites_all_or_none():
+    layer = layers.Dense(2, name="d")
+    layer.build((None, 3))
+    before = layer.get_weights()
+    with pytest.raises(
+        ValueError, match=r"Layer 'd' has 2 weights; set_weights needs as many arrays\. Received 1\."
+    ):
+        layer.set_weights(before[:1])
+    with pytest.raises(
+        ValueError, match=r"weight 'd/bias' has shape \(2,\)\. Received an array of shape \(3,\)"
+    ):
+        layer.set_weights([np.ones((3, 2)), np.ones(3)])
+    for now, then in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_what_is_trainable():
+    layer = layers.Layer()
+    a, b = layer.add_weight((1,), name="a"), layer.add_weight((1,), name="b", trainable=False)
+    assert (layer.trainable_variables, layer.non_trainable_variables) == ([a], [b])
+    layer.trainable = False
+    assert (layer.trainable_variables, layer.non_trainable_variables) == ([], [a, b])
+
+
+def test_only_real_numbers_are_taken():
+    with pytest.raises(
+        TypeError, match=r"Layer 'f' takes real numbers\. Received an array of dtype complex128"
+    ):
+        layers.Flatten(name="f")(np.zeros((2, 3), complex))
+
+
+def test_sizes_that_are_not_known_stay_so():
+    layer = layers.Conv2D(4, 3, padding="same", strides=2)
+    assert layer.compute_output_shape((None, None, 28, 1)) == (None, None, 14, 4)
+
+
+def test_clone_model_takes_models_alone():
+    with pytest.raises(ValueError, match=r"`model` must be a Model\. Received a Dense\."):
+        models.clone_model(layers.Dense(2))
+
+
+@pytest.mark.parametrize("kind", [models.Sequential, models.Model])
+def test_clone_model_knows_layers_of_ones_own(kind):
+    model = models.Sequential([Input((3,)), Scaled(name="own"), layers.Dense(2)])
+    if kind is models.Model:
+        model = models.Model(model.input, model.output)
+    clone = models.clone_model(model)
+    assert clone.get_config() == model.get_config()
+    assert clone.layers[-2] is not model.layers[-2]
+
+
+def test_models_among_the_layers_know_them_too():
+    inner = models.Sequential([Input((3,)), Scaled(name="own")], name="inner")
+    model = models.Sequential([Input((3,)), inner, layers.Dense(2)])
+    rebuilt = models.Sequential.from_config(model.get_config(), custom_objects={"Scaled": Scaled})
+    for copy in (models.clone_model(model), rebuilt):
+        assert copy.get_config() == model.get_config()
+        copy.set_weights(model.get_weights())
+        np.testing.assert_array_equal(copy(np.ones((1, 3))), model(np.ones((1, 3))))
