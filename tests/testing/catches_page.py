@@ -101,7 +101,7 @@ def by_op(bugs: Sequence[Bug]) -> dict[str, list[Bug]]:
 
 def overview(bugs: Sequence[Bug]) -> str:
     """One line an op."""
-    rows: list[list[object]] = []
+    rows: list[list[Any]] = []
     for op, of_op in [*by_op(bugs).items(), ("all", list(bugs))]:
         every = [n for bug in of_op for n in numbers(bug)]
         link = f"[{op}](#{op})" if op != "all" else "**all**"
@@ -111,15 +111,15 @@ def overview(bugs: Sequence[Bug]) -> str:
 
 def properties(bugs: Sequence[Bug]) -> str:
     """For each op, its properties with the bugs they catch, best first."""
-    rows: list[list[object]] = []
+    rows: list[list[Any]] = []
     for op, of_op in by_op(bugs).items():
         names = dict.fromkeys(n for bug in of_op for n in [bug["caught_by"], *bug["seed_0"]])
-        lines = []
+        lines: list[list[Any]] = []
         for name in names:
             catches = [bug["seed_0"] for bug in of_op if name in bug["seed_0"]]
             named = sum(bug["caught_by"] == name for bug in of_op)
             lines.append([op, name, named, len(catches), sum(len(c) == 1 for c in catches)])
-        rows += sorted(lines, key=lambda line: (-int(line[3]), line[1]))
+        rows += sorted(lines, key=lambda line: (-line[3], line[1]))
     return table(["op", "property", ">named by", ">catches", ">alone"], rows)
 
 

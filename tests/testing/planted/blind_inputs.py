@@ -39,13 +39,15 @@ def conv_gradient(x_shape: tuple[int, ...], w_shape: tuple[int, ...], **options:
 
 
 def after_another_dilation(target: Target) -> tuple[Any, Any]:
-    x, w, other = counted(1, 5, 5, 1), counted(3, 3, 1, 1), dict(padding="same", dilation_rate=(2, 2))
+    x, w = counted(1, 5, 5, 1), counted(3, 3, 1, 1)
+    other: dict[str, Any] = dict(padding="same", dilation_rate=(2, 2))
     target.run(x, w, padding="same")
     return target.run(x, w, **other), Conv().forward(x, w, **other)
 
 
 def after_another_size(target: Target) -> tuple[Any, Any]:
-    x, options = counted(1, 3, 3, 1), dict(pool_size=(2, 2), padding="same")
+    x = counted(1, 3, 3, 1)
+    options: dict[str, Any] = dict(pool_size=(2, 2), padding="same")
     target.run(counted(1, 4, 4, 1), **options)
     return target.run(x, **options), AveragePool().forward(x, **options)
 
