@@ -1,5 +1,7 @@
 """The executor: gradients are true, bits don't depend on threads, and a plan computes only what is wanted."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 
@@ -206,3 +208,52 @@ def test_a_large_weight_gets_the_same_gradient_as_a_small_one(monkeypatch):
     # Eleven samples are added in another order: 11·u of the sum of magnitudes, which is near the largest element.
     np.testing.assert_allclose(results[0], expected, rtol=0, atol=11 * 1.1e-16 * 10 * np.abs(expected).max())
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+
+
+# A kernel may add its products one by one to what is there; the reference adds a chunk's whole gradient.
+@pytest.mark.parametrize(("backend", "n"), [("reference", 9), ("numba", 4)])
+def test_chunks_are_summed_lane_by_lane(backend, n):
+    """Chunk k adds to accumulator k mod 4; then ((a0 + a1) + a2) + a3. In float32 another order gives other bits."""
+    chain = small_convnet("float32")
+    batch = batch_for(chain, n, "float32")
+    _, gradient = train(chain, batch, capacity=1, backend=backend)
+    alone = [
+        train(chain, {name: a[k : k + 1] for name, a in batch.items()}, capacity=1, backend=backend)[1]
+        for k in range(n)
+    ]
+    lanes = [reduce(np.add, alone[lane :: parallel.LANES]) for lane in range(parallel.LANES)]
+    assert gradient.tobytes() == reduce(np.add, lanes).tobytes()
+    assert gradient.tobytes() != reduce(np.add, lanes[::-1]).tobytes()
+
+
+def test_an_executor_can_be_used_again(monkeypatch):
+    """Nothing of a batch is left for the next: larger, smaller, with other weights; also where a weight is large."""
+    chain = small_convnet()
+    for large in (plan_module.LARGE_NBYTES, 64):
+        monkeypatch.setattr(plan_module, "LARGE_NBYTES", large)
+        plan_module._make_plan.cache_clear()
+        plan = make_plan(
+            fuse(chain.ops), chain.input_shape, 3, training=True, dtype="float64", gradients=chain.paths
+        )
+        used = Executor(plan, chain.variables)
+        for n, scale in ((5, 1.0), (2, 1.0), (11, 2.0), (3, -1.0), (11, 0.5)):
+            batch = batch_for(chain, n)
+            params = {path: scale * array for path, array in chain.params.items()}
+            gradients = []
+            for executor in (used, Executor(plan, chain.variables)):
+                executor.run(params, batch["x"], target=batch["target"], seed=batch["seed"])
+                gradients.append(executor.gradient.copy())
+            assert gradients[0].tobytes() == gradients[1].tobytes()
+            assert gradients[0].any()
+    plan_module._make_plan.cache_clear()
+
+
+def test_without_a_seed_nothing_runs_backward():
+    chain = small_convnet()
+    batch = batch_for(chain, 3)
+    plan = make_plan(chain.ops, chain.input_shape, training=True, dtype="float64", gradients=chain.paths)
+    executor = Executor(plan, chain.variables)
+    result = executor.run(chain.params, batch["x"], target=batch["target"])
+    assert result.losses.shape == (3,)
+    assert result.value_gradients == {}
+    assert not any(view.any() for view in executor.gradients)
