@@ -19,7 +19,7 @@ def average_pool2d_forward(
     x: Float[np.ndarray, "N H W C"], window: Window
 ) -> tuple[Float[np.ndarray, "N OH OW C"], AveragePool2DResiduals]:
     """y[n,i,j,c] = Σ_{p,q} x[n, i·s+p, j·s+q, c] / (number of taps inside the image)."""
-    padded, inside = pad(x, window, 0.0), pad(np.ones((1, *x.shape[1:3], 1), x.dtype), window, 0.0)
+    padded, inside = pad(x, window), pad(np.ones((1, *x.shape[1:3], 1)), window)
     total = np.zeros((len(x), *window.output_size, x.shape[-1]), x.dtype)
     count = np.zeros((1, *window.output_size, 1), x.dtype)
     for _, _, rows, columns in window.taps():
@@ -34,7 +34,7 @@ def average_pool2d_backward(
     """Return (dx,): each dy is shared equally among the pixels of its window."""
     pixels, window = residuals
     image = np.zeros((len(dy), *window.image_size, dy.shape[-1]), dy.dtype)
-    dx_padded, share = pad(image, window, 0.0), dy / pixels
+    dx_padded, share = pad(image, window), dy / pixels
     for _, _, rows, columns in window.taps():
         dx_padded[:, rows, columns] += share
     return (unpad(dx_padded, window),)

@@ -33,7 +33,7 @@ def conv2d_forward(
     """Slide `w` over `x`. With groups, filter block g sees channel block g only. b=None means no bias."""
     channels, filters = _group_slices(w, groups)
     y = np.zeros((len(x), *window.output_size, w.shape[-1]), x.dtype)
-    padded = pad(x, window, 0.0)
+    padded = pad(x, window)
     for p, q, rows, columns in window.taps():
         for c, f in zip(channels, filters, strict=True):
             y[..., f] += padded[:, rows, columns, c] @ w[p, q, :, f]
@@ -51,7 +51,7 @@ def conv2d_backward(
     """
     x, w, window, groups = residuals
     channels, filters = _group_slices(w, groups)
-    padded, dw = pad(x, window, 0.0), np.zeros_like(w)
+    padded, dw = pad(x, window), np.zeros_like(w)
     dx_padded = np.zeros_like(padded)
     for p, q, rows, columns in window.taps():
         for c, f in zip(channels, filters, strict=True):

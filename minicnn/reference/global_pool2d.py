@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 
 class GlobalAveragePool2DResiduals(NamedTuple):
@@ -26,10 +26,9 @@ def global_average_pool2d_backward(
     dy: Float[np.ndarray, "N C"], residuals: GlobalAveragePool2DResiduals
 ) -> tuple[Float[np.ndarray, "N H W C"]]:
     """Return (dx,): dy / (H·W) at every pixel."""
-    height, width = residuals.image_size
-    dx = np.empty((len(dy), height, width, dy.shape[-1]), dy.dtype)
-    dx[:] = (dy / (height * width))[:, None, None, :]
-    return (dx,)
+    (n, channels), (height, width) = dy.shape, residuals.image_size
+    share = dy / (height * width)
+    return (np.broadcast_to(share[:, None, None, :], (n, height, width, channels)).copy(),)
 
 
 def global_max_pool2d_forward(
@@ -37,7 +36,8 @@ def global_max_pool2d_forward(
 ) -> tuple[Float[np.ndarray, "N C"], GlobalMaxPool2DResiduals]:
     """y[n,c] = max of x[n,:,:,c]."""
     y = x.max((1, 2))
-    return y, GlobalMaxPool2DResiduals(_equal_or_both_nan(x, y[:, None, None, :]))
+    # Where there is a NaN, y is NaN: the pixels that share its gradient are the NaNs.
+    return y, GlobalMaxPool2DResiduals((x == y[:, None, None, :]) | np.isnan(x))
 
 
 def global_max_pool2d_backward(
@@ -51,9 +51,3 @@ def global_max_pool2d_backward(
     (is_maximum,) = residuals
     share = dy / is_maximum.sum((1, 2)).astype(dy.dtype)
     return (np.where(is_maximum, share[:, None, None, :], dy.dtype.type(0)),)
-
-
-def _equal_or_both_nan(
-    x: Float[np.ndarray, "N H W C"], y: Float[np.ndarray, "N 1 1 C"]
-) -> Bool[np.ndarray, "N H W C"]:
-    return (x == y) | (np.isnan(x) & np.isnan(y))

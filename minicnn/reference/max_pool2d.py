@@ -1,4 +1,4 @@
-"""Max pooling, forward and backward. Padding counts as −∞, ties go to the first maximum in row-major order."""
+"""Max pooling, forward and backward. Padding never wins (as if it were −∞), ties go to the first maximum in row-major order."""
 
 from typing import NamedTuple
 
@@ -22,12 +22,12 @@ def max_pool2d_forward(
 
     The first NaN of a window wins, as in NumPy and PyTorch (TensorFlow drops it).
     """
-    padded, inside = pad(x, window, -np.inf), pad(np.ones((1, *x.shape[1:3], 1), bool), window, False)
-    y = np.full((len(x), *window.output_size, x.shape[-1]), -np.inf, x.dtype)
+    padded, inside = pad(x, window), pad(np.ones((1, *x.shape[1:3], 1), bool), window)
+    y = np.zeros((len(x), *window.output_size, x.shape[-1]), x.dtype)
     argmax = np.full(y.shape, -1)
     for index, (_, _, rows, columns) in enumerate(window.taps()):
         tap = padded[:, rows, columns]
-        better = (tap > y) | (np.isnan(tap) & ~np.isnan(y)) | (argmax < 0)
+        better = (argmax < 0) | (tap > y) | (np.isnan(tap) & ~np.isnan(y))
         better &= inside[:, rows, columns]
         y, argmax = np.where(better, tap, y), np.where(better, index, argmax)
     return y, MaxPool2DResiduals(argmax, window)
@@ -39,7 +39,7 @@ def max_pool2d_backward(
     """Return (dx,): each dy goes to the x that won its window; an x that won several windows gets their sum."""
     argmax, window = residuals
     image = np.zeros((len(dy), *window.image_size, dy.shape[-1]), dy.dtype)
-    dx_padded = pad(image, window, 0.0)
+    dx_padded = pad(image, window)
     for index, (_, _, rows, columns) in enumerate(window.taps()):
         dx_padded[:, rows, columns] += np.where(argmax == index, dy, 0)
     return (unpad(dx_padded, window),)

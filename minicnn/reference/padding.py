@@ -8,13 +8,11 @@ from jaxtyping import Float, Shaped
 from minicnn.geometry import Window
 
 
-def pad(
-    x: Shaped[np.ndarray, "N H W C"], window: Window, value: float | bool
-) -> Shaped[np.ndarray, "N HP WP C"]:
-    """Surround the image with the rows and columns of `value` that `window` reads beyond it."""
+def pad(x: Shaped[np.ndarray, "N H W C"], window: Window) -> Shaped[np.ndarray, "N HP WP C"]:
+    """Surround the image with the rows and columns of zeros (False) that `window` reads beyond it."""
     (top, left), (bottom, right) = window.pads_before, window.pads_after
     widths = ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0))
-    return np.pad(x, widths, constant_values=value)
+    return np.pad(x, widths)
 
 
 def unpad(dx: Shaped[np.ndarray, "N HP WP C"], window: Window) -> Shaped[np.ndarray, "N H W C"]:
