@@ -72,6 +72,24 @@ def test_a_valid_window_larger_than_the_image_is_refused():
                     make_window(image, taps, dilation=steps)
 
 
+def test_the_refusal_names_every_size():
+    with pytest.raises(ValueError) as refusal:
+        make_window((9, 4), (2, 3), (1, 1), "valid", (1, 2))
+    assert str(refusal.value) == (
+        "With padding='valid' the window must fit into the image. Received kernel or pool size=(2, 3), "
+        "dilation_rate=(1, 2), image size=(9, 4)."
+    )
+
+
+def test_what_may_be_left_out():
+    """Stride 1, 'valid' and no dilation, as Keras's layers have it."""
+    assert make_window((7, 5), (3, 2)) == make_window((7, 5), (3, 2), (1, 1), "valid", (1, 1))
+    assert make_window((7, 5), (3, 2)).output_size == (5, 4)
+    assert output_length(7, 3, 2, "valid") == 3
+    assert output_length(3, 3, 1, "valid") == 1
+    assert same_pads(7, 4, 2) == (1, 2)
+
+
 def test_rows_and_columns_are_not_confused():
     window = make_window((9, 6), (4, 3), (3, 2), "same", (1, 1))
     assert window.output_size == (3, 3)

@@ -1,4 +1,4 @@
-"""Max pooling, forward and backward. Padding never wins (as if it were −∞), ties go to the first maximum in row-major order."""
+"""Max pooling, forward and backward. Padding never wins, as if −∞; of ties the first in row-major order does."""
 
 from typing import NamedTuple
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from minicnn.reference.dropout import Draw, dropout_backward, dropout_forward, keep_mask
 from minicnn.reference.layout import transpose_backward, transpose_forward
-from minicnn.reference.padding import zero_pad2d_backward, zero_pad2d_forward
+from minicnn.reference.padding import pad, unpad, zero_pad2d_backward, zero_pad2d_forward
 from minicnn.reference.rescaling import rescaling_backward, rescaling_forward
-from minicnn.testing.strategies import VALUES, array_cases, make_array, shapes
-from tests.reference.against import arithmetic, assert_exact, assert_within, frozen
+from minicnn.testing.strategies import VALUES, array_cases, conv_geometries, make_array, shapes
+from tests.reference.against import arithmetic, assert_exact, assert_within, conv_window, frozen
 
 IMAGES = shapes(min_dims=4, max_dims=4, max_side=4)
 
@@ -44,6 +44,22 @@ def test_zero_padding(case, sides):
     (dx,) = zero_pad2d_backward(*frozen(dy), residuals)
     for i, j in np.ndindex(h, w):
         assert_exact(dx[:, i, j], dy[:, top + i, left + j], dtype)
+
+
+@given(conv_geometries(strided_dilation=True), st.sampled_from([np.float32, np.float64, np.bool_]))
+def test_padding_is_what_the_window_reads_and_no_more(geometry, dtype):
+    window = conv_window(geometry)
+    (h, w), (top, left) = window.image_size, window.pads_before
+    x = np.ones((2, h, w, 3), dtype)
+    padded = pad(*frozen(x), window)
+    reads = list(window.taps())
+    height, width = (max(tap[axis].stop for tap in reads) for axis in (2, 3))
+    assert padded.shape == (2, max(height, top + h), max(width, left + w), 3)
+    expected = np.zeros(padded.shape, dtype)
+    for i, j in np.ndindex(h, w):
+        expected[:, top + i, left + j] = 1
+    assert_exact(padded, expected, dtype)
+    assert_exact(unpad(padded, window), x, dtype)
 
 
 @given(array_cases(shapes(min_dims=2)), st.booleans(), st.booleans())
@@ -87,6 +103,37 @@ def test_the_share_dropped_is_the_rate(rate):
     for axis in (0, 1):
         share = dropped.mean(axis)
         assert (np.abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / dropped.shape[axis])).all()
+
+
+def philox4x64(counter, key):
+    """Ten rounds of Philox4x64: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 4.3."""
+    (a, b, c, d), (k, m) = counter, key
+    for _ in range(10):
+        first, second = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
+        a, b, c, d = (second >> 64) ^ b ^ k, second % 2**64, (first >> 64) ^ d ^ m, first % 2**64
+        k, m = (k + 0x9E3779B97F4A7C15) % 2**64, (m + 0xBB67AE8584CAA73B) % 2**64
+    return a, b, c, d
+
+
+def uniforms(draw, n, size):
+    """The `size` numbers of 24 bits that decide on sample `n`: counters 1, 2, …, low half of each word first."""
+    words = []
+    for block in range(1, 2 + size // 8):
+        for word in philox4x64((block, draw.first_sample + n, draw.step, 0), (draw.seed, 0)):
+            words += [word % 2**32, word >> 32]
+    return np.array(words[:size]) >> 8
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (3, 7), (2, 8), (2, 3, 5)])
+def test_the_bits_are_those_of_philox(shape):
+    """Any program can draw the same mask: saved runs and other implementations depend on these very bits."""
+    draw, size = Draw(seed=2**40 + 7, step=12345, first_sample=99), int(np.prod(shape[1:]))
+    expected = np.stack([uniforms(draw, n, size) for n in range(shape[0])]).reshape(shape)
+    for rate in (0.0, 0.25, 0.5, 0.9, 1.0):
+        np.testing.assert_array_equal(keep_mask(shape, rate, draw), expected / 2**24 >= rate)
+    # Exactly at a number that was drawn, its element is kept: P(u < rate) = rate for u = 0, 1, …, 2²⁴ − 1.
+    for value in expected.ravel():
+        np.testing.assert_array_equal(keep_mask(shape, value / 2**24, draw), expected >= value)
 
 
 def test_masks_depend_on_seed_step_and_place_and_on_nothing_else():

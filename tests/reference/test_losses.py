@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minicnn.reference import crossentropy, regression
 from minicnn.testing import oracles, tolerances
 from minicnn.testing.strategies import class_cases
-from tests.reference.against import arithmetic, assert_within, frozen
+from tests.reference.against import arithmetic, assert_exact, assert_within, frozen
 
 # name, kind and whether from logits, as the kit calls them
 CROSSENTROPIES = [
@@ -65,6 +65,78 @@ def test_from_logits_every_digit_is_right(case):
         rest = np.exp(others - top).sum()
         exact = np.log1p(rest) if top == 0 else top + np.log(np.exp(-top) + rest)
         assert tolerances.ulps(loss - exact, exact) <= 0.51
+
+
+EVERY_LOSS = [(crossentropy, name) for name, _, _ in CROSSENTROPIES] + [
+    (regression, "mean_squared_error"),
+    (regression, "mean_absolute_error"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), EVERY_LOSS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_leading_axis_is_a_batch_axis(module, name, dtype):
+    """Predictions of shape (N, H, W, K), one for each pixel say, are N·H·W samples of K."""
+    (forward, backward), rng = pair(module, name), np.random.default_rng(0)
+    predictions, t = (rng.uniform(0.1, 0.9, (2, 3, 5, 4)).astype(dtype) for _ in range(2))
+    dloss = rng.normal(size=(2, 3, 5)).astype(dtype)
+    losses, residuals = forward(predictions, t)
+    flat, flat_residuals = forward(predictions.reshape(30, 4), t.reshape(30, 4))
+    assert_exact(losses, flat.reshape(2, 3, 5), dtype)
+    (dz,) = backward(dloss, residuals)
+    (flat,) = backward(dloss.reshape(30), flat_residuals)
+    assert_exact(dz, flat.reshape(2, 3, 5, 4), dtype)
+
+
+@given(class_cases(dtypes=[np.float64], scales=(1.0, 5.0)), st.floats(0.01, 100.0))
+def test_probabilities_need_not_sum_to_one(case, factor):
+    """The loss is that of the shares p / Σp: homogeneous of degree 0, so the gradient is of degree −1."""
+    p = np.clip(case.probabilities, 1e-3, 1)
+    t, dloss = targets_of(case, True), case.sample_weight
+    shares = p / p.sum(-1, keepdims=True)
+    losses, residuals = crossentropy.categorical_crossentropy_forward(factor * p, t)
+    # Sums of at most a few positive terms, logarithms of shares above 1e-4: 1e3 roundings is generous.
+    rtol = 1e3 * 2.0**-53
+    np.testing.assert_allclose(losses, -(t * np.log(shares)).sum(-1), rtol=rtol, atol=rtol)
+    (dp,) = crossentropy.categorical_crossentropy_backward(dloss, residuals)
+    exact = (t.sum(-1, keepdims=True) - t / shares) * dloss[:, None] / (factor * p.sum(-1, keepdims=True))
+    # The two terms of the difference may be close.
+    atol = rtol * np.abs(t / shares * dloss[:, None] / factor / p.sum(-1, keepdims=True)).max()
+    np.testing.assert_allclose(dp, exact, rtol=rtol, atol=atol)
+
+
+def test_a_clipped_share_is_a_constant():
+    """Where the clip acted, the class drops out of the sum, and the others still learn; nothing divides by zero."""
+    p, t = np.array([[0.0, 0.5, 1.5]]), np.array([[0.25, 0.5, 0.25]])
+    with np.errstate(all="raise"):
+        losses, residuals = crossentropy.categorical_crossentropy_forward(p, t)
+        (dp,) = crossentropy.categorical_crossentropy_backward(np.array([3.0]), residuals)
+    # 4·16 roundings: each number here is made of fewer than 16 operations on numbers near one.
+    rtol = 64 * 2.0**-53
+    expected = -(0.25 * np.log(1e-7) + 0.5 * np.log(0.25) + 0.25 * np.log(0.75))
+    np.testing.assert_allclose(losses, [expected], rtol=rtol)
+    # d loss / d share = (0, −2, −1/3), their mean weighted by the shares −3/4, Σp = 2.
+    np.testing.assert_allclose(dp, 3 * np.array([[0.75, -1.25, 0.75 - 1 / 3]]) / 2, rtol=rtol)
+
+
+def test_a_clipped_binary_probability_divides_by_no_zero():
+    p, t = np.array([[0.0, 1.0, 0.25]]), np.array([[1.0, 0.0, 0.0]])
+    with np.errstate(all="raise"):
+        losses, residuals = crossentropy.binary_crossentropy_forward(p, t)
+        (dp,) = crossentropy.binary_crossentropy_backward(np.array([3.0]), residuals)
+    np.testing.assert_allclose(losses, [-(2 * np.log(1e-7) + np.log(0.75)) / 3], rtol=1e-8)  # as above
+    np.testing.assert_array_equal(dp, [[0, 0, 0.25 / (0.25 * 0.75)]])
+
+
+def test_a_probability_at_the_clip_learns():
+    """Keras's clip passes the gradient at its ends: dp at 1e-7 and at 1 − 1e-7, 0 beyond."""
+    ends = np.array([1e-7, 1 - 1e-7])
+    p = np.stack([np.nextafter(ends, [0, 1]), ends])
+    for t in (np.zeros((2, 2)), np.ones((2, 2))):
+        _, residuals = crossentropy.binary_crossentropy_forward(p, t)
+        (dp,) = crossentropy.binary_crossentropy_backward(np.ones(2), residuals)
+        np.testing.assert_array_equal(dp[0], [0, 0])
+        np.testing.assert_allclose(dp[1], (ends - t[1]) / (ends * (1 - ends)) / 2, rtol=1e-15)
 
 
 def test_a_clipped_probability_learns_nothing():

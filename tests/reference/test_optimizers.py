@@ -117,6 +117,31 @@ def test_clipping_by_norm():
         np.testing.assert_allclose(g, expected, rtol=4 * 2.0**-53)
 
 
+def test_norms_of_float32_are_summed_in_float64():
+    """4096² = 2²⁴ swallows every further 1 of a float32 sum; 1,000 of them are 3e-5 of the norm."""
+    g = np.ones(1001, np.float32)
+    g[0] = 4096
+    exact = g.astype(np.float64) * (2.0 / np.sqrt(2.0**24 + 1000))
+    alone, together = g.copy(), g.copy()
+    reference.clip_by_norm(alone, 2.0)
+    reference.clip_by_global_norm([together], 2.0)
+    for ours in (alone, together):
+        assert_within(ours, exact, 4 * 2.0**-24 * exact, np.float32)  # norm, product, quotient: 3 roundings
+
+
+def test_clipping_nothing_is_silent():
+    """A norm of 0 or ∞ is a case like any other: no warning, zeros stay zeros."""
+    zeros = [np.zeros(3, np.float32), np.zeros((2, 2), np.float32)]
+    infinite = np.array([np.inf, 1.0])
+    with np.errstate(all="raise"):
+        reference.clip_by_norm(zeros[0], 1.0)
+        reference.clip_by_global_norm(zeros, 1.0)
+        reference.clip_by_global_norm([infinite], 1.0)
+    for g in zeros:
+        np.testing.assert_array_equal(g, 0 * g)
+    assert np.isnan(infinite).all()
+
+
 def test_clipping_by_the_norm_of_all():
     gradients = [np.array([2.0, 0.0]), np.array([[1.0], [2.0]])]
     reference.clip_by_global_norm(gradients, 1.5)

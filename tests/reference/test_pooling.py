@@ -51,6 +51,15 @@ def test_global_average_pooling(case):
     assert_within(dx, exact, arithmetic(x).sum_bound(2, np.abs(exact)), x.dtype)
 
 
+def test_global_max_pooling_gives_the_gradient_to_the_nans():
+    """A NaN is the maximum, and it alone; two of them share."""
+    x = np.array([[1.0, np.nan, 2.0], [np.nan, 3.0, np.inf]]).reshape(1, 2, 3, 1)
+    y, residuals = global_max_pool2d_forward(x)
+    assert np.isnan(y).all()
+    (dx,) = global_max_pool2d_backward(np.array([[6.0]]), residuals)
+    assert_exact(dx, np.array([[0.0, 3.0, 0.0], [3.0, 0.0, 0.0]]).reshape(1, 2, 3, 1), np.float64)
+
+
 @given(pool_cases(pool_geometries(max_extra=3), values=["distinct", "ties", "negative", "special"]))
 def test_global_max_pooling_shares_the_gradient_among_ties(case):
     x = case.x
