@@ -33,13 +33,13 @@ def _ours(backend: str) -> Target:
     from minicnn.engine.parameters import Variable
     from minicnn.engine.plan import INPUT, make_plan
     from minicnn.geometry import make_window
+    from minicnn.losses import sparse_categorical_crossentropy
 
     losses = {
         "categorical_logits": ops.SoftmaxCrossEntropy,
         "sparse_logits": ops.SoftmaxCrossEntropy,
         "binary_logits": ops.SigmoidCrossEntropy,
         "categorical_probabilities": ops.CategoricalCrossEntropy,
-        "sparse_probabilities": ops.CategoricalCrossEntropy,
         "binary_probabilities": ops.BinaryCrossEntropy,
     }
     simple = {name: getattr(ops, name.capitalize()) for name in (*ACTIVATIONS, "softmax")}
@@ -70,6 +70,8 @@ def _ours(backend: str) -> Target:
     def run(case: Case, data: Arrays) -> Results:
         if case["op"] in OPTIMIZERS:
             return {"step": _our_step(case, data, backend)}
+        if case["op"] == "sparse_probabilities":  # a function of arrays: no model trains by it
+            return {"forward": sparse_categorical_crossentropy(data["t"], data["x"])}
         op, x = op_of(case), data["x"]
         x = x.reshape(len(x), -1) if case["op"] in ACTIVATIONS else x
         params = {path: data[path] for path in op.parameters}
@@ -91,9 +93,9 @@ def _ours(backend: str) -> Target:
         results["dx"] = batch.value_gradients[INPUT]
         if op.parameters:
             results["dw"], results["db"] = (g.copy() for g in executor.gradients)
-        return {k: v.reshape(data["x"].shape) for k, v in results.items()} if "dy" in data and (
-            case["op"] in ACTIVATIONS
-        ) else results  # fmt: skip
+        if case["op"] in ACTIVATIONS:
+            return {name: array.reshape(data["x"].shape) for name, array in results.items()}
+        return results
 
     return run
 
@@ -287,10 +289,11 @@ def _torch() -> Target:
             values = F.binary_cross_entropy(clipped(x), t, reduction="none").mean(-1)
         elif op.endswith("_logits"):
             values = F.cross_entropy(x, t.long() if op == "sparse_logits" else t, reduction="none")
+        elif op == "sparse_probabilities":
+            q = clipped(x)
+            values = F.nll_loss((q / q.sum(-1, keepdim=True)).log(), t.long(), reduction="none")
         else:
-            log = clipped(x / x.sum(-1, keepdim=True)).log()
-            sparse = op == "sparse_probabilities"
-            values = F.nll_loss(log, t.long(), reduction="none") if sparse else -(t * log).sum(-1)
+            values = -(t * clipped(x / x.sum(-1, keepdim=True)).log()).sum(-1)
         (dx,) = torch.autograd.grad(values.sum(), x)
         return {"forward": values.detach().numpy(), "dx": dx.numpy()}
 

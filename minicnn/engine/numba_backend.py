@@ -209,7 +209,7 @@ def _softmax_crossentropy_forward(op: Any, frame: Frame) -> None:
 def _softmax_crossentropy_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     ce.softmax_crossentropy_backward(
-        _rows(frame.y), _rows(frame.target), frame.loss_gradient.reshape(-1), _rows(frame.dx)
+        _rows(frame.x), _rows(frame.target), frame.loss_gradient.reshape(-1), _rows(frame.dx)
     )
 
 
@@ -244,6 +244,6 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
     ops.GlobalAveragePool2D: Binding(_global_average_forward, _global_average_backward, reads=""),
     ops.ReLU: Binding(_relu_forward, _relu_backward, reads="y"),
     ops.SoftmaxCrossEntropy: Binding(
-        _softmax_crossentropy_forward, _softmax_crossentropy_backward, reads="y"
+        _softmax_crossentropy_forward, _softmax_crossentropy_backward, reads="x"
     ),
 }

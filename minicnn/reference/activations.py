@@ -2,9 +2,12 @@
 
 Every backward takes dy and the residuals and returns (dx,). At a kink the derivative is the one Keras uses on
 TensorFlow; it is one of the valid subgradients.
+
+Whatever has an exponential is computed in float64 and rounded once, from x in the backward pass too: 1 − y² of a tanh
+that was rounded to float32 has no digit left where x > 9.
 """
 
-from math import erf, pi, sqrt
+from math import erfc, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -71,31 +74,37 @@ def clipped_relu_backward(dy: Array, residuals: ClippedReluResiduals) -> tuple[A
     return (np.where(x < threshold, dy.dtype.type(negative_slope) * dy, dx),)
 
 
-def sigmoid_forward(x: Array) -> tuple[Array, OutputResiduals]:
+def sigmoid_forward(x: Array) -> tuple[Array, InputResiduals]:
     """y = 1 / (1 + e^−x), written with e^−|x| so that nothing overflows."""
-    y = sigmoid(x)
-    return y, OutputResiduals(y)
+    return sigmoid(x).astype(x.dtype), InputResiduals(x)
 
 
-def sigmoid_backward(dy: Array, residuals: OutputResiduals) -> tuple[Array]:
-    """dx = dy·y·(1 − y)."""
-    return (dy * residuals.y * (1 - residuals.y),)
+def sigmoid_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
+    """dx = dy·σ(x)·σ(−x), where σ(−x) = 1 − σ(x) with all its digits."""
+    return ((dy * sigmoid_slope(residuals.x)).astype(dy.dtype),)
 
 
 def sigmoid(x: Array) -> Array:
+    """In float64."""
+    x = x.astype(np.float64)
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+    return np.where(x >= 0, 1, small) / (1 + small)
 
 
-def tanh_forward(x: Array) -> tuple[Array, OutputResiduals]:
+def sigmoid_slope(x: Array) -> Array:
+    """σ(x)·σ(−x) in float64."""
+    small = np.exp(-np.abs(x.astype(np.float64)))
+    return small / (1 + small) ** 2
+
+
+def tanh_forward(x: Array) -> tuple[Array, InputResiduals]:
     """y = tanh(x)."""
-    y = np.tanh(x)
-    return y, OutputResiduals(y)
+    return np.tanh(x.astype(np.float64)).astype(x.dtype), InputResiduals(x)
 
 
-def tanh_backward(dy: Array, residuals: OutputResiduals) -> tuple[Array]:
-    """dx = dy·(1 − y²)."""
-    return (dy * (1 - residuals.y * residuals.y),)
+def tanh_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
+    """dx = dy·(1 − tanh²(x)) = dy·4·σ(2x)·σ(−2x)."""
+    return ((dy * (4 * sigmoid_slope(2 * residuals.x.astype(np.float64)))).astype(dy.dtype),)
 
 
 def leaky_relu_forward(x: Array, negative_slope: float = 0.2) -> tuple[Array, InputResiduals]:
@@ -111,36 +120,36 @@ def leaky_relu_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
 
 def elu_forward(x: Array, alpha: float = 1.0) -> tuple[Array, InputResiduals]:
     """y = x above 0, α·(e^x − 1) below (Clevert et al., 2015, arXiv:1511.07289, eq. 15)."""
-    y = np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
-    return y, InputResiduals(x, alpha)
+    y = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0).astype(np.float64)))
+    return y.astype(x.dtype), InputResiduals(x, alpha)
 
 
 def elu_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
     """dx = dy above 0, α·e^x·dy at and below 0."""
     x, alpha = residuals
-    return (np.where(x > 0, dy, dy * dy.dtype.type(alpha) * np.exp(np.minimum(x, 0))),)
+    dx = dy * np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0).astype(np.float64)))
+    return (dx.astype(dy.dtype),)
 
 
 def softplus_forward(x: Array) -> tuple[Array, InputResiduals]:
     """y = log(1 + e^x)."""
-    return np.logaddexp(x, x.dtype.type(0)), InputResiduals(x)
+    return np.logaddexp(x.astype(np.float64), 0.0).astype(x.dtype), InputResiduals(x)
 
 
 def softplus_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
     """dx = dy·sigmoid(x)."""
-    return (dy * sigmoid(residuals.x),)
+    return ((dy * sigmoid(residuals.x)).astype(dy.dtype),)
 
 
 def silu_forward(x: Array) -> tuple[Array, InputResiduals]:
     """y = x·sigmoid(x)."""
-    return x * sigmoid(x), InputResiduals(x)
+    return (x * sigmoid(x)).astype(x.dtype), InputResiduals(x)
 
 
 def silu_backward(dy: Array, residuals: InputResiduals) -> tuple[Array]:
-    """dx = dy·σ·(1 + x·(1 − σ)) with σ = sigmoid(x)."""
+    """dx = dy·σ(x)·(1 + x·σ(−x))."""
     x = residuals.x
-    s = sigmoid(x)
-    return (dy * (s * (1 + x * (1 - s))),)
+    return ((dy * (sigmoid(x) * (1 + x * sigmoid(-x)))).astype(dy.dtype),)
 
 
 class GeluResiduals(NamedTuple):
@@ -164,14 +173,17 @@ def gelu_backward(dy: Array, residuals: GeluResiduals) -> tuple[Array]:
 
 
 def _normal_cdf(x: Array, approximate: bool) -> Array:
+    """Φ(x) in float64; (1 + tanh(a)) / 2 = σ(2a) and (1 + erf(a)) / 2 = erfc(−a) / 2 keep the digits of a small one."""
+    x = x.astype(np.float64)
     if approximate:
-        return 0.5 * (1 + np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3)))
-    # NumPy has no erf; the scalar one of the standard library is exact and needs no further dependency.
-    return 0.5 * (1 + np.vectorize(erf, otypes=[np.float64])(x / sqrt(2)))
+        return sigmoid(2 * SQRT_2_OVER_PI * (x + 0.044715 * x**3))
+    # NumPy has no erfc; the scalar one of the standard library is exact and needs no further dependency.
+    return 0.5 * np.vectorize(erfc, otypes=[np.float64])(-x / sqrt(2))
 
 
 def _normal_density(x: Array, approximate: bool) -> Array:
+    x = x.astype(np.float64)
     if approximate:
-        tanh = np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3))
-        return 0.5 * (1 - tanh * tanh) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x**2)
+        slope = sigmoid_slope(2 * SQRT_2_OVER_PI * (x + 0.044715 * x**3))
+        return 2 * slope * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x**2)
     return np.exp(-0.5 * x * x) / sqrt(2 * pi)

@@ -2,7 +2,8 @@
 
 Every forward returns one loss for each sample (the last axis is reduced) and the residuals; every backward takes
 dloss, one number a sample, and returns (dz,) or (dp,). `t` are target probabilities, of the predictions' shape.
-Sums and logarithms are taken in float64 whatever comes in.
+All is computed in float64 whatever comes in, and rounded once; gradients start from the logits, because p − 1 has no
+digit left where p was rounded to 1.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from minicnn.reference.activations import sigmoid
-from minicnn.reference.softmax import softmax_forward
 
 EPSILON = 1e-7
 """Probabilities are clipped to [ε, 1 − ε] (keras/src/backend/config.py, `epsilon`)."""
@@ -22,8 +22,10 @@ Losses = Float[np.ndarray, "*N"]
 
 class FromLogitsResiduals(NamedTuple):
     p: np.ndarray
-    """(*N, K): softmax or sigmoid of the logits."""
+    """(*N, K): softmax or sigmoid of the logits, rounded: the predictions."""
     t: np.ndarray
+    z: np.ndarray
+    """The logits."""
 
 
 class FromProbabilitiesResiduals(NamedTuple):
@@ -33,22 +35,39 @@ class FromProbabilitiesResiduals(NamedTuple):
 
 def softmax_crossentropy_forward(z: Batch, t: Batch) -> tuple[Losses, FromLogitsResiduals]:
     """loss = −Σ t·log softmax(z) = Σ t·(log Σ exp(z) − z), the maximum taken out of the logarithm."""
-    z_max = z.max(-1, keepdims=True)
-    shifted = np.subtract(z, z_max, dtype=np.float64)
+    shifted, exponentials, others = _shifted(z)
     # log Σ exp(shifted) = log1p(Σ over all but one maximum): exact to the last digits when one logit dominates.
-    exponentials = np.exp(shifted)
-    np.put_along_axis(exponentials, z.argmax(-1, keepdims=True), 0.0, -1)
-    log_sum = np.log1p(exponentials.sum(-1, keepdims=True))
+    log_sum = np.log1p(others)
     # A class of target 0 adds nothing, even where its logit is −∞.
     terms = np.multiply(t, log_sum - shifted, where=t != 0, out=np.zeros(z.shape))
-    loss = terms.sum(-1)
-    return loss.astype(z.dtype), FromLogitsResiduals(softmax_forward(z)[0], t)
+    p = exponentials / (1 + others)
+    return terms.sum(-1).astype(z.dtype), FromLogitsResiduals(p.astype(z.dtype), t, z)
 
 
 def softmax_crossentropy_backward(dloss: Losses, residuals: FromLogitsResiduals) -> tuple[Batch]:
-    """Return (dz,) = ((p·Σt − t)·dloss,)."""
-    p, t = residuals
-    return ((p * t.sum(-1, keepdims=True) - t) * dloss[..., None],)
+    """Return (dz,) = ((p·Σt − t)·dloss,).
+
+    For the largest logit, whose p may be all but 1, that is (Σ other t − t·Σ other exp) / Σ exp: nothing cancels.
+    """
+    _, t, z = residuals
+    t64 = t.astype(np.float64)
+    _, exponentials, others = _shifted(z)
+    is_largest = np.arange(z.shape[-1]) == z.argmax(-1)[..., None]
+    other_t = np.where(is_largest, 0, t64).sum(-1, keepdims=True)
+    total = other_t + np.where(is_largest, t64, 0).sum(-1, keepdims=True)
+    dz = np.where(
+        is_largest, (other_t - t64 * others) / (1 + others), exponentials / (1 + others) * total - t64
+    )
+    return ((dz * dloss[..., None]).astype(z.dtype),)
+
+
+def _shifted(z: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z − max z, its exponentials, and their sum (*N, 1) over all but one maximum, which is 1; float64."""
+    shifted = np.subtract(z, z.max(-1, keepdims=True), dtype=np.float64)
+    exponentials = np.exp(shifted)
+    others = exponentials.copy()
+    np.put_along_axis(others, z.argmax(-1, keepdims=True), 0.0, -1)
+    return shifted, exponentials, others.sum(-1, keepdims=True)
 
 
 def sigmoid_crossentropy_forward(z: Batch, t: Batch) -> tuple[Losses, FromLogitsResiduals]:
@@ -56,13 +75,14 @@ def sigmoid_crossentropy_forward(z: Batch, t: Batch) -> tuple[Losses, FromLogits
     (keras/src/backend/tensorflow/nn.py, `binary_crossentropy`)."""
     z64 = z.astype(np.float64)
     values = np.maximum(z64, 0) - z64 * t + np.log1p(np.exp(-np.abs(z64)))
-    return values.mean(-1).astype(z.dtype), FromLogitsResiduals(sigmoid(z), t)
+    return values.mean(-1).astype(z.dtype), FromLogitsResiduals(sigmoid(z).astype(z.dtype), t, z)
 
 
 def sigmoid_crossentropy_backward(dloss: Losses, residuals: FromLogitsResiduals) -> tuple[Batch]:
-    """Return (dz,) = ((p − t)·dloss / K,)."""
-    p, t = residuals
-    return ((p - t) * (dloss / dloss.dtype.type(p.shape[-1]))[..., None],)
+    """Return (dz,) = ((p − t)·dloss / K,), with p − t as (1 − t)·σ(z) − t·σ(−z)."""
+    _, t, z = residuals
+    dz = ((1.0 - t) * sigmoid(z) - t * sigmoid(-z)) * (dloss[..., None] / z.shape[-1])
+    return (dz.astype(z.dtype),)
 
 
 def categorical_crossentropy_forward(p: Batch, t: Batch) -> tuple[Losses, FromProbabilitiesResiduals]:
