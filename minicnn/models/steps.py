@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,10 @@ class Steps:
             self._resolve_metrics(y.shape, (len(y), *output_shape))
         if training:
             model.parameters()  # the optimizer's slots are laid out like the weights' home
-            self.optimizer.build(self.trainable_variables)
+            if self.trainable_variables:
+                self.optimizer.build(self.trainable_variables)
+            else:
+                warnings.warn("The model does not have any trainable weights.", stacklevel=3)
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -83,7 +87,8 @@ class Steps:
         wants = Wants(x.shape[1:], True, self.loss_op, gradients=paths)
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
-            self._apply(executor)
+            if self.trainable_variables:
+                self._apply(executor)
         self._count(batch, result, seed)
 
     def test(self, batch: Batch) -> None:

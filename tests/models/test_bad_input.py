@@ -187,8 +187,8 @@ def test_a_real_interrupt_leaves_a_usable_model():
                                    layers.Dense(3, activation="softmax")])
         model.compile("rmsprop", "categorical_crossentropy")
         model.fit(x[:64], y[:64], verbose=0)
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             model.fit(x, y, epochs=10_000, batch_size=8, verbose=0)
         except KeyboardInterrupt:
             model.fit(x[:64], y[:64], verbose=0)
