@@ -1,8 +1,12 @@
 """Pooling against brute-force loops: windows, and whole feature maps."""
 
+from itertools import product
+
 import numpy as np
+import pytest
 from hypothesis import given
 
+from minicnn.geometry import make_window
 from minicnn.reference.average_pool2d import average_pool2d_backward, average_pool2d_forward
 from minicnn.reference.global_pool2d import (
     global_average_pool2d_backward,
@@ -25,6 +29,42 @@ def test_max_pooling(case):
     (dx,) = max_pool2d_backward(*frozen(dy), residuals)
     bound = tolerances.pooling2d_backward_bound(dy, x, kind="max", arithmetic=arithmetic(x), **options)
     assert_within(dx, oracles.max_pooling2d_backward(dy, x, **options), bound, x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("pool_size", "strides", "padding"),
+    [
+        ((2, 2), (1, 1), "valid"),
+        ((2, 2), (1, 1), "same"),
+        ((3, 3), (1, 1), "same"),
+        ((2, 1), (2, 1), "valid"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_max_pooling_of_every_tie_nan_and_infinity(pool_size, strides, padding, dtype):
+    """All 625 images of 2×2 pixels among five: the first NaN wins, else the first of the largest; padding never."""
+    x = np.array(list(product([np.nan, -np.inf, -1.0, 0.5, np.inf], repeat=4)), dtype).reshape(-1, 2, 2, 1)
+    window = make_window((2, 2), pool_size, strides, padding)
+    y, residuals = max_pool2d_forward(*frozen(x), window)
+    assert y.dtype == dtype
+    dy = np.full(y.shape, 1.5, dtype)
+    (dx,) = max_pool2d_backward(*frozen(dy), residuals)
+    expected = np.zeros_like(x)
+    for n, i, j in np.ndindex(y.shape[:3]):
+        pixels = []
+        for p, q in product(*map(range, pool_size)):
+            row = i * strides[0] + p - window.pads_before[0]
+            column = j * strides[1] + q - window.pads_before[1]
+            if 0 <= row < 2 and 0 <= column < 2:
+                pixels.append((p * pool_size[1] + q, row, column, x[n, row, column, 0]))
+        winner = next((pixel for pixel in pixels if np.isnan(pixel[3])), None)
+        if winner is None:
+            winner = max(pixels, key=lambda pixel: pixel[3])  # the first of equals
+        index, row, column, value = winner
+        assert residuals.argmax[n, i, j, 0] == index
+        assert_exact(y[n, i, j, 0], value, dtype)
+        expected[n, row, column, 0] += 1.5
+    assert_exact(dx, expected, dtype)
 
 
 @given(pool_cases(values=FINITE_VALUES))
