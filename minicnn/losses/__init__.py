@@ -1,5 +1,6 @@
 """Losses, as functions of arrays and as objects that also reduce and train. Names and meanings are Keras's."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from minicnn.engine.binding import PAIRS
@@ -63,7 +64,15 @@ registry = Registry(
 )
 
 serialize = registry.serialize
-deserialize = registry.deserialize
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The loss that `serialize` was given; `custom_objects` maps further names to classes and functions.
+
+    Raises:
+        ValueError: not a configuration, or one of something unknown.
+    """
+    return registry.deserialize(config, {"RegisteredLoss": RegisteredLoss, **(custom_objects or {})})
 
 
 def get(identifier: Any) -> Any:

@@ -53,6 +53,7 @@ def test_two_processes_share_a_cold_cache_and_the_next_loads_it(tmp_path):
     assert "compiling" not in err
 
 
+@pytest.mark.jitted  # two cold compilations more
 def test_an_edited_helper_is_noticed(tmp_path):
     """The helper lies in another file than the kernel, where Numba's own cache wouldn't look."""
     shutil.copytree(PACKAGE, tmp_path / "minicnn", ignore=shutil.ignore_patterns("__pycache__", "*.npz"))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minicnn import Input, layers, models
 from minicnn.models.summary import layers_in_range, readable, sizes, summary
 
 
@@ -54,3 +55,65 @@ def test_columns_too_narrow():
     model = SimpleNamespace(name="m", layers=[])
     with pytest.raises(ValueError, match=r"at least 4 characters wide\. Received line_length=10"):
         summary(model, line_length=10)
+
+
+def small():
+    inner = models.Sequential([Input((4,)), layers.Dense(3, name="a")], name="inner")
+    model = models.Sequential(
+        [Input((2, 2, 1)), layers.Flatten(name="flat"), inner, layers.Dense(2, name="b", trainable=False)],
+        name="net",
+    )
+    model.compile("adam", "mse")
+    return model
+
+
+def test_the_table(capsys):
+    small().summary(line_length=60)
+    assert capsys.readouterr().out == (
+        'Model: "net"\n'
+        "┏━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━┓\n"
+        "┃ Layer (type)             ┃ Output Shape      ┃   Param # ┃\n"
+        "┡━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━┩\n"
+        "│ flat (Flatten)           │ (None, 4)         │         0 │\n"
+        "├──────────────────────────┼───────────────────┼───────────┤\n"
+        "│ inner (Sequential)       │ (None, 3)         │        15 │\n"
+        "├──────────────────────────┼───────────────────┼───────────┤\n"
+        "│ b (Dense)                │ (None, 2)         │         8 │\n"
+        "└──────────────────────────┴───────────────────┴───────────┘\n"
+        " Total params: 23 (92.00 B)\n"
+        " Trainable params: 15 (60.00 B)\n"
+        " Non-trainable params: 8 (32.00 B)\n"
+    )
+
+
+def test_inner_layers_and_the_optimizer():
+    """Two numbers of the optimizer, the step (int64) and the learning rate, and two slots for each of 15 weights."""
+    model, printed = small(), []
+    model.fit(np.zeros((2, 2, 2, 1)), np.zeros((2, 2)), verbose=0)
+    model.summary(
+        line_length=70,
+        expand_nested=True,
+        show_trainable=True,
+        layer_range=("inner", "b"),
+        print_fn=printed.append,
+    )
+    (text,) = printed
+    rows = [line.strip("│").split("│") for line in text.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["inner (Sequential)", "(None, 3)", "15", "Y"],
+        ["└ a (Dense)", "(None, 3)", "15", "Y"],
+        ["b (Dense)", "(None, 2)", "8", "N"],
+    ]
+    assert text.splitlines()[-4:] == [
+        " Total params: 55 (224.00 B)",
+        " Trainable params: 15 (60.00 B)",
+        " Non-trainable params: 8 (32.00 B)",
+        " Optimizer params: 32 (132.00 B)",
+    ]
+    assert "\x1b" not in text
+
+
+def test_what_is_not_built_yet(capsys):
+    models.Sequential([layers.Dense(2, name="u")]).summary(line_length=80, show_trainable=True)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "u (Dense)" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["u (Dense)", "?", "0 (unbuilt)", "-"]
