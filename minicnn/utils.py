@@ -83,10 +83,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     labels = np.asarray(x)
     if labels.dtype.kind not in "fiub":
         raise TypeError(f"Labels must be numbers. Received an array of dtype {labels.dtype}.")
-    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
-        raise ValueError(
-            f"Labels must be integers. Received a label {labels[labels != np.floor(labels)].flat[0]}."
-        )
+    if labels.dtype.kind == "f":
+        whole = np.isfinite(labels) & (labels == np.floor(labels))
+        if not whole.all():
+            raise ValueError(f"Labels must be integers. Received a label {labels[~whole].flat[0]}.")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if not num_classes:

@@ -1,5 +1,6 @@
 """What a user meets first: a light import, an honest README."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import minicnn
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,3 +62,19 @@ def test_readme_has_the_commands_and_pictures_that_exist():
         assert f"make {target}" in text and f"\n{target}:" in targets
     for link in [part.split(")")[0] for part in text.split("](")[1:]]:
         assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_names_are_found_when_they_are_asked_for():
+    assert minicnn.layers.Dense is importlib.import_module("minicnn.layers").Dense
+    assert minicnn.Input is minicnn.layers.Input
+    assert set(minicnn.__all__) <= set(dir(minicnn))
+    with pytest.raises(AttributeError, match="module 'minicnn' has no attribute 'torch'"):
+        _ = minicnn.torch
+
+
+def test_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "minicnn", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0
+    assert "train" in done.stdout

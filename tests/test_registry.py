@@ -156,3 +156,17 @@ def test_plain_values_are_what_they_are():
     for value in (None, 3, "a", [1]):
         assert serialize_object(value) is value
         assert deserialize_object(value) is value
+
+
+@pytest.mark.parametrize("config", [3, {}, {"class_name": "Adam"}, {"config": {}}])
+def test_what_is_no_configuration(config):
+    with pytest.raises(ValueError, match="must be a dict with 'class_name' and 'config'"):
+        optimizers.deserialize(config)
+
+
+def test_a_function_by_its_configuration():
+    config = {"class_name": "function", "config": "mean_squared_error"}
+    assert losses.deserialize(config) is losses.mean_squared_error
+    assert losses.deserialize(config | {"config": "own"}, {"own": print}) is print
+    assert losses.deserialize("own", {"own": print}) is print
+    assert losses.deserialize(None) is None

@@ -49,6 +49,7 @@ def test_no_labels():
         ([0, -1], None, ValueError, "Received a label -1"),
         ([0, 0.5], 3, ValueError, r"Received a label 0\.5"),
         ([0, np.nan], 3, ValueError, "Received a label nan"),
+        ([0, np.inf], None, ValueError, r"must be integers\. Received a label inf"),
         ([0, 1], 2.5, ValueError, "num_classes"),
         ([0, 1], -2, ValueError, "num_classes"),
         (["0"], 3, TypeError, "numbers"),
@@ -101,3 +102,10 @@ def test_dataset():
     for arguments in ({"workers": 0}, {"max_queue_size": 1.5}):
         with pytest.raises(ValueError, match=next(iter(arguments))):
             utils.PyDataset(**arguments)
+
+
+def test_a_dataset_without_its_methods():
+    bare = utils.PyDataset(workers=2)
+    for method, call in (("__len__", lambda: bare.num_batches), ("__getitem__", lambda: bare[0])):
+        with pytest.raises(NotImplementedError, match=f"PyDataset does not define `{method}`"):
+            call()

@@ -62,3 +62,20 @@ def test_command_line(tmp_path):
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode != 0 and "must hold the IDX files" in result.stderr
+
+
+def test_command_line_says_what_it_wrote(monkeypatch, capsys, tmp_path, arrays, write_folder, idx_bytes):
+    md5 = {key: hashlib.md5(idx_bytes(array)).hexdigest() for key, array in arrays.items()}
+    monkeypatch.setattr(build, "ORIGINAL_MD5", md5)
+    out = tmp_path / "out.npz"
+    monkeypatch.setattr(
+        sys, "argv", ["build", str(write_folder(arrays, zipped=True, folder="idx")), "--out", str(out)]
+    )
+    build.main()
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{out}: SHA-256 {digest}"
+    assert "mnist.py has another EMBEDDED_SHA256" in second
+    monkeypatch.setattr(build, "EMBEDDED_SHA256", digest)
+    build.main()
+    assert capsys.readouterr().out.splitlines() == [first]

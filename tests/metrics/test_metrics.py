@@ -261,3 +261,36 @@ def test_a_wrapped_function_comes_back_by_its_name():
     for fn in ("Mean", "nope", "resolve_", None):
         with pytest.raises(ValueError, match="`fn` must be a function"):
             metrics.MeanMetricWrapper.from_config({"fn": fn})
+
+
+@pytest.mark.parametrize(
+    ("metric", "t", "y", "expected"),
+    [
+        (metrics.Accuracy(name="a"), [1, 2, 3, 4], [1, 2, 0, 4], 0.75),
+        (metrics.BinaryAccuracy(threshold=0.1), [1, 0], [0.2, 0.2], 0.5),
+        (metrics.CategoricalAccuracy(), ONE_HOT, SCORES, 0.5),
+        (metrics.SparseCategoricalAccuracy(), LABELS, SCORES, 0.5),
+        (metrics.TopKCategoricalAccuracy(k=2), ONE_HOT, SCORES, 0.75),
+        (metrics.SparseTopKCategoricalAccuracy(k=2), LABELS, SCORES, 0.75),
+        (
+            metrics.SparseTopKCategoricalAccuracy(k=2, from_sorted_ids=True),
+            [1, 1],
+            [[2, 1, 0], [0, 2, 1]],
+            0.5,
+        ),
+    ],
+)
+def test_accuracies_as_objects_survive_their_configuration(metric, t, y, expected):
+    again = metrics.deserialize(metrics.serialize(metric))
+    assert again.get_config() == metric.get_config()
+    for one in (metric, again):
+        assert one(t, y) == expected
+        assert one(t, y) == expected  # the mean of both batches
+    assert repr(again) == f"<{type(metric).__name__} name={metric.name}>"
+
+
+def test_a_metric_without_its_methods():
+    metric = metrics.Metric(name="bare")
+    for method in ("update_state", "result"):
+        with pytest.raises(NotImplementedError, match=f"Metric does not define `{method}`"):
+            getattr(metric, method)()
