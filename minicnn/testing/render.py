@@ -71,11 +71,11 @@ def failure_lines(result: PropertyResult) -> list[str]:
     if f is None:
         return []
     lines = [f"“{result.name}” {result.verdict}: {f.message}"]
+    geometry = "  geometry: " + ", ".join(f"{k}={_short(v)}" for k, v in f.geometry.items())
     if result.verdict == DIFFERS:
-        return [*lines, f"  documented: {result.note}", f"  reproduce: {f.reproduce}"]
-    lines += [f"  domain: {result.domain}"]
-    if f.geometry:
-        lines.append("  geometry: " + ", ".join(f"{k}={_short(v)}" for k, v in f.geometry.items()))
+        documented = f"  documented: {result.note}"
+        return [*lines, documented, *([geometry] if f.geometry else []), f"  reproduce: {f.reproduce}"]
+    lines += [f"  domain: {result.domain}", *([geometry] if f.geometry else [])]
     for name, value in f.arrays.items():
         lines += _array_lines(name, value, f.dtypes[name])
     lines += _term_lines(f)

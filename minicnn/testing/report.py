@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,17 +100,14 @@ class Report:
         return self
 
 
-def environment() -> dict[str, str]:
-    """Versions that a result depends on."""
-    import hypothesis
-    import numpy as np
+FRAMEWORKS = ("numpy", "hypothesis", "numba", "scipy", "keras", "tensorflow", "torch", "jax", "onnxruntime")
 
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "hypothesis": hypothesis.__version__,
-        "machine": platform.machine(),
-    }
+
+def environment() -> dict[str, str]:
+    """Versions that a result depends on: of Python, and of what is loaded among the frameworks."""
+    loaded = [name for name in FRAMEWORKS if name in sys.modules]
+    versions = {name: str(getattr(sys.modules[name], "__version__", "unknown")) for name in loaded}
+    return {"python": platform.python_version(), **versions, "machine": platform.machine()}
 
 
 def _plain(value: Any) -> Any:

@@ -36,7 +36,7 @@ class Property:
 
     ``domain`` says in words what ``inside`` decides for a case; ``cases`` draws inside it by construction.
     ``holds(target, case)`` raises Mismatch, or returns the worst error as a fraction of its bound (or None).
-    ``needs`` are options the target must take, "bias", "backward" or "subnormals".  ``explain(target,
+    ``needs`` are options the target must take, "bias", "backward", "subnormals" or a dtype's name.  ``explain(target,
     case, mismatch)`` may give terms, and ``patterns`` maps a likely mistake to the result it would give.
     """
 
@@ -55,6 +55,7 @@ class Property:
         have |= {"backward"} if target.backward is not None else set()
         have |= {"bias"} if target.bias else set()
         have |= set() if target.flush_to_zero else {"subnormals"}
+        have |= {np.dtype(dtype).name for dtype in target.dtypes}
         return [name for name in self.needs if name not in have]
 
 

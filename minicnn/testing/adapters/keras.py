@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,18 @@ SOFTMAX_NAN = "TensorFlow's float32 softmax keeps a NaN in its own element and g
 EMPTY = "Keras's pooling returns an empty map for a 'valid' pool larger than the image"
 GROUPED_NAN = "XLA multiplies the other groups' channels by zero: their NaN comes through"
 FORMAT = "TensorFlow's CPU convolution and pooling take channels_last only"
-FLOAT32_CONSTANTS = "TensorFlow rounds the Python constants in gelu (√2) to float32, in float64 too"
+FLOAT32_GELU = "TensorFlow rounds the Python constants in gelu (√2) to float32, in float64 too"
+FLOAT32_ONLY = (
+    "float32 only: on this backend some of Keras computes float64 in float32 (losses; on JAX tanh, on PyTorch "
+    "the gradient of Dense, on NumPy every layer)"
+)
+DIFFERENCES = {
+    ("jax", "sparse"): {"equals the oracle": "on JAX probabilities are renormalised, then clipped"},
+    ("numpy", "binary"): {
+        "equals the oracle": "on NumPy logits go through a sigmoid that is clipped at 1e-7",
+        "extreme logits": "on NumPy logits go through a sigmoid that is clipped at 1e-7",
+    },
+}
 
 
 def _backend() -> str:
@@ -34,23 +46,41 @@ def _gradients(
     function: Callable[..., Any], arrays: Sequence[Array], variables: Sequence[Any], dy: Any
 ) -> list[Array]:
     """Gradients of ⟨function(*arrays), dy⟩ to the arrays and to the variables, on any backend."""
-    if _backend() == "tensorflow":
-        import tensorflow as tf
+    differentiate = {"tensorflow": _by_tape, "torch": _by_autograd, "jax": _by_vjp}[_backend()]
+    given = [np.ascontiguousarray(a) for a in arrays]
+    # not ascontiguousarray: it would turn the gradient of a number into a row of one
+    return [_numpy(g) for g in differentiate(function, given, variables, np.array(dy, order="C"))]
 
-        tensors = [tf.constant(np.ascontiguousarray(a)) for a in arrays]
-        with tf.GradientTape() as tape:
-            tape.watch(tensors)
-            y = function(*tensors)
-        wanted = [*tensors, *(v.value for v in variables)]
-        return [_numpy(g) for g in tape.gradient(y, wanted, tf.constant(np.ascontiguousarray(dy)))]
-    if _backend() == "torch":
-        import torch
 
-        tensors = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in arrays]
-        wanted = [*tensors, *(v.value for v in variables)]
-        grads = torch.autograd.grad(function(*tensors), wanted, torch.tensor(np.ascontiguousarray(dy)))
-        return [_numpy(g) for g in grads]
-    raise NotImplementedError(f"Gradients on Keras's {_backend()} backend are not written yet.")
+def _by_tape(function: Any, arrays: list[Array], variables: Sequence[Any], dy: Array) -> Sequence[Any]:
+    import tensorflow as tf
+
+    tensors = [tf.constant(a) for a in arrays]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        y = function(*tensors)
+    return list(tape.gradient(y, [*tensors, *(v.value for v in variables)], tf.constant(dy)))
+
+
+def _by_autograd(function: Any, arrays: list[Array], variables: Sequence[Any], dy: Array) -> Sequence[Any]:
+    import torch
+
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    wanted = [*tensors, *(v.value for v in variables)]
+    return list(torch.autograd.grad(function(*tensors), wanted, torch.tensor(dy)))
+
+
+def _by_vjp(function: Any, arrays: list[Array], variables: Sequence[Any], dy: Array) -> Sequence[Any]:
+    import jax
+    import keras
+
+    def stateless(values: Any, *tensors: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(*tensors)
+
+    _, pullback = jax.vjp(stateless, [v.value for v in variables], *map(jax.numpy.asarray, arrays))
+    dvalues, *dtensors = pullback(jax.numpy.asarray(dy))
+    return [*dtensors, *dvalues]
 
 
 def _conv_layer(x: Array, w: Array, b: Array | None, options: dict[str, Any]) -> Any:
@@ -197,66 +227,79 @@ def _step(name: str) -> Callable[..., Any]:
 
 
 def targets() -> list[Target]:
-    """All of Keras's targets.  Raises ImportError without Keras."""
-    tf = _backend() == "tensorflow"
-    name = f"keras ({_backend()})"
-    common: dict[str, Any] = {"flush_to_zero": True}
+    """All of Keras's targets; without gradients on its NumPy backend.  Raises ImportError without Keras.
+
+    On JAX it switches float64 on for the process.
+    """
+    backend = _backend()
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    built = [*_layer_targets(backend), *_activation_targets(), *_loss_targets(), *_optimizer_targets()]
+    return [_on_backend(t, backend) for t in built]
+
+
+def _on_backend(t: Target, backend: str) -> Target:
+    """The target with what is known of it on this backend."""
+    changes: dict[str, Any] = {
+        "name": f"keras ({backend}) {t.name}".rstrip(),
+        # the NumPy backend convolves by JAX
+        "flush_to_zero": backend != "torch",
+        "differences": {**t.differences, **DIFFERENCES.get((backend, t.name), {})},
+    }
+    if backend != "tensorflow" or t.name == "gelu":
+        reason = FLOAT32_GELU if backend == "tensorflow" else FLOAT32_ONLY
+        changes |= {"dtypes": (np.float32,), "notes": (*t.notes, reason)}
+    if backend not in ("tensorflow", "torch", "jax"):
+        changes["backward"] = None
+    return replace(t, **changes)
+
+
+def _layer_targets(backend: str) -> list[Target]:
+    tf = backend == "tensorflow"
+    conv = frozenset(OPTIONS["conv2d"]) - {"data_format"}
     pool = frozenset(OPTIONS["max_pooling2d"]) - {"data_format"}
-    nan = {"no NaN or infinity is hidden": NAN} if tf else {}
-    grouped = {"no NaN or infinity is hidden": GROUPED_NAN} if tf else {}
-    images: dict[str, Any] = {**common, "notes": (FORMAT,)}
-    softmax = {"NaN fills its row and no other": SOFTMAX_NAN} if tf else {}
+    notes = (FORMAT,) if tf else ("channels_last only",)
+    hidden = "no NaN or infinity is hidden"
+    grouped, nan = ({hidden: GROUPED_NAN}, {hidden: NAN}) if tf else ({}, {})
     empty = {"invalid geometry is refused": EMPTY}
-    conv = Target(
-        name,
-        "conv2d",
-        conv2d,
-        conv2d_backward,
-        frozenset(OPTIONS["conv2d"]) - {"data_format"},
-        strided_dilation=False,
-        compiles_groups=tf,
-        differences=grouped,
-        **images,
-    )
-    out = [
-        conv,
-        Target(name, "max_pooling2d", *_simple("MaxPooling2D"), pool, differences={**nan, **empty}, **images),
-        Target(name, "average_pooling2d", *_simple("AveragePooling2D"), pool, differences=empty, **images),
-        Target(name, "dense", dense, dense_backward, **common),
-        Target(name, "flatten", *_simple("Flatten"), **common),
-        Target(name, "softmax", *_simple("Softmax"), differences=softmax, **common),
+    softmax = {"NaN fills its row and no other": SOFTMAX_NAN} if tf else {}
+    conv_options: dict[str, Any] = {"strided_dilation": False, "compiles_groups": tf, "differences": grouped}
+    maximum, average = _simple("MaxPooling2D"), _simple("AveragePooling2D")
+    return [
+        Target("", "conv2d", conv2d, conv2d_backward, conv, notes=notes, **conv_options),
+        Target("", "max_pooling2d", *maximum, pool, notes=notes, differences={**nan, **empty}),
+        Target("", "average_pooling2d", *average, pool, notes=notes, differences=empty),
+        Target("", "dense", dense, dense_backward),
+        Target("", "flatten", *_simple("Flatten")),
+        Target("", "softmax", *_simple("Softmax"), differences=softmax),
     ]
-    for activation in ("relu", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus"):
-        note: dict[str, Any] = (
-            {"dtypes": (np.float32,), "notes": (FLOAT32_CONSTANTS,)} if activation == "gelu" else {}
+
+
+def _activation_targets() -> list[Target]:
+    names = ("relu", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus")
+    return [
+        Target(name, "activation", *_simple("Activation", activation=name), parameters={"name": name})
+        for name in names
+    ]
+
+
+def _loss_targets() -> list[Target]:
+    options = frozenset(OPTIONS["crossentropy"])
+    return [
+        Target(
+            kind, "crossentropy", *_loss_pair(kind), options, parameters={"kind": kind, "from_logits": False}
         )
-        pair = _simple("Activation", activation=activation)
-        note.update(parameters={"name": activation}, **common)
-        out.append(Target(f"{name} {activation}", "activation", *pair, **note))
-    for kind in ("categorical", "sparse", "binary"):
-        options = frozenset(OPTIONS["crossentropy"])
-        spec2 = {"kind": kind, "from_logits": False}
-        out.append(
-            Target(f"{name} {kind}", "crossentropy", *_loss_pair(kind), options, parameters=spec2, **common)
-        )
-    for optimizer in ("sgd", "rmsprop", "adam"):
-        options = frozenset(OPTIONS["optimizer"])
-        spec = {"name": optimizer}
-        # a Keras optimizer's learning rate follows floatx, which a process sets once
-        only: dict[str, Any] = {
-            "dtypes": (np.float32,),
-            "notes": ("float32 only: learning rates follow floatx",),
-        }
-        out.append(
-            Target(
-                f"{name} {optimizer}",
-                "optimizer",
-                _step(optimizer),
-                None,
-                options,
-                parameters=spec,
-                **common,
-                **only,
-            )
-        )
-    return out
+        for kind in ("categorical", "sparse", "binary")
+    ]
+
+
+def _optimizer_targets() -> list[Target]:
+    # a Keras optimizer's learning rate follows floatx, which a process sets once
+    only: dict[str, Any] = {"dtypes": (np.float32,), "notes": ("float32 only: learning rates follow floatx",)}
+    options = frozenset(OPTIONS["optimizer"])
+    return [
+        Target(name, "optimizer", _step(name), None, options, parameters={"name": name}, **only)
+        for name in ("sgd", "rmsprop", "adam")
+    ]

@@ -138,7 +138,7 @@ ACTIVATION_PROPERTIES = [
         "the gradient equals differences of the forward",
         "float64, away from kinks",
         differences,
-        needs=("backward",),
+        needs=("backward", "float64"),
         dtypes=(np.float64,),
         values=("normal", "integers"),
         scales=(1.0,),

@@ -176,6 +176,7 @@ BACKWARD: list[Property] = [
         "gradients equal differences of the forward",
         f"{INTEGERS} in float64",
         central_differences,
+        needs=("backward", "float64"),
         dtypes=(np.float64,),
     ),
     _gradient_property("a doubled batch doubles dw and db", INTEGERS, doubled_batch),

@@ -241,7 +241,7 @@ PROPERTIES = [
         "the gradient equals differences of the loss",
         "float64, away from the clip",
         differences,
-        needs=("backward",),
+        needs=("backward", "float64"),
         dtypes=(np.float64,),
         scales=(1.0, 5.0),
     ),

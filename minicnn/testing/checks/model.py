@@ -177,9 +177,7 @@ def model_target(
     model: ModelUnderTest, name: str = "model", dtype: Any = np.float64, **fields: Any
 ) -> Target:
     """A model as a Target.  ``dtype`` is what it computes in."""
-    known = frozenset({"float64"} if np.dtype(dtype) == np.float64 else ())
-    given = {"options": known, "dtypes": (dtype,), "parameters": {"model": model}}
-    return Target(name, "model", model.predict, **given, **fields)
+    return Target(name, "model", model.predict, dtypes=(dtype,), parameters={"model": model}, **fields)
 
 
 def check_model(

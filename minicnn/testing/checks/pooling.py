@@ -378,7 +378,7 @@ def _properties(kind: str, patterns: Any) -> list[Property]:
             "the gradient equals differences of the forward",
             "distinct integers in float64" if kind == "max" else f"{INTEGERS} in float64",
             central_differences,
-            needs=("backward",),
+            needs=("backward", "float64"),
             dtypes=(np.float64,),
             values=smooth,
         ),
