@@ -62,15 +62,18 @@ def test_constants(name):
         assert values[0].dtype == values[1].dtype
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", RANDOM)
-def test_distribution(name, shape):
+def test_distribution(name, shape, dtype):
     """Two samples of one distribution: √(nm/(n+m))·sup|F̂ − Ĝ| exceeds 2.5 with probability 2·exp(−2·2.5²) = 7e-6.
 
     (Kolmogorov and Smirnov; asymptotic, from n = 2000 on. The seeds are fixed: the outcome is always the same.)
     """
-    ours = np.sort(getattr(initializers, name)(seed=5)(shape, dtype="float64").ravel())
-    theirs = np.sort(np.array(getattr(keras.initializers, name)(seed=5)(shape, dtype="float64")).ravel())
+    ours = getattr(initializers, name)(seed=5)(shape, dtype=dtype)
+    theirs = np.array(getattr(keras.initializers, name)(seed=5)(shape, dtype=dtype))
+    assert ours.dtype == theirs.dtype
+    ours, theirs = (np.sort(array.ravel()).astype(np.float64) for array in (ours, theirs))
     n = ours.size
     assert n >= 2000
     both = np.concatenate([ours, theirs])

@@ -115,14 +115,14 @@ def test_reductions(name, shape, weight_shape):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@given(SEEDS, st.sampled_from([(5, 4), (2, 3, 4), (6, 1)]))
-def test_functions(name, seed, shape):
+@given(SEEDS, st.sampled_from([(5, 4), (2, 3, 4), (6, 1)]), DTYPES)
+def test_functions(name, seed, shape, dtype):
     rng = np.random.default_rng(seed)
     kind = {"sparse_categorical_accuracy": SPARSE[0], "sparse_top_k_categorical_accuracy": SPARSE[2]}.get(
         name
     )
     kind = kind or ("TopKCategoricalAccuracy" if "categorical" in name else "BinaryAccuracy")
-    t, p = batch(kind, rng, shape, "float32")
+    t, p = batch(kind, rng, shape, "float32" if "top_k" in name else dtype)  # TensorFlow's takes no other
     options = {"k": int(rng.integers(1, 5))} if "top_k" in name else {}
     ours, theirs = (
         getattr(metrics, name)(t, p, **options),
@@ -201,3 +201,22 @@ def test_a_function_in_compile():
     np.testing.assert_allclose(
         ours.result(), np.array(theirs.result()), rtol=2.0**-22
     )  # six small halves, one quotient
+
+
+@given(SEEDS, DTYPES, st.booleans())
+def test_means_of_a_function(seed, dtype, weighted):
+    """MeanMetricWrapper of a function with arguments of its own."""
+
+    def own(y_true, y_pred, power):
+        return abs(y_true - y_pred) ** power
+
+    ours, theirs = (m.MeanMetricWrapper(own, dtype=dtype, power=2) for m in (metrics, keras.metrics))
+    assert ours.name == theirs.name
+    rng = np.random.default_rng(seed)
+    for _ in range(2):
+        t, p = (rng.random((5, 4)).astype(dtype) for _ in range(2))
+        weight = rng.random(5).astype(dtype) if weighted else None
+        for metric in (ours, theirs):
+            metric.update_state(t, p, sample_weight=weight)
+        # 40 terms below 1, each a difference, a square and a product; two sums and a quotient near 1.
+        assert_agree(ours.result(), theirs.result(), ARITHMETICS[dtype].gamma(50) * 2)
