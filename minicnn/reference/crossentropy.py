@@ -81,8 +81,8 @@ def sigmoid_crossentropy_forward(z: Batch, t: Batch) -> tuple[Losses, FromLogits
 def sigmoid_crossentropy_backward(dloss: Losses, residuals: FromLogitsResiduals) -> tuple[Batch]:
     """Return (dz,) = ((p − t)·dloss / K,), with p − t as (1 − t)·σ(z) − t·σ(−z)."""
     _, t, z = residuals
-    dz = ((1.0 - t) * sigmoid(z) - t * sigmoid(-z)) * (dloss[..., None] / z.shape[-1])
-    return (dz.astype(z.dtype),)
+    dz = ((1 - t.astype(np.float64)) * sigmoid(z) - t * sigmoid(-z)) / z.shape[-1]
+    return ((dz * dloss[..., None]).astype(z.dtype),)
 
 
 def categorical_crossentropy_forward(p: Batch, t: Batch) -> tuple[Losses, FromProbabilitiesResiduals]:
@@ -106,7 +106,7 @@ def categorical_crossentropy_backward(dloss: Losses, residuals: FromProbabilitie
 def binary_crossentropy_forward(p: Batch, t: Batch) -> tuple[Losses, FromProbabilitiesResiduals]:
     """loss = mean over the last axis of −t·log p − (1 − t)·log(1 − p), p clipped to [ε, 1 − ε]."""
     q = np.clip(p.astype(np.float64), EPSILON, 1 - EPSILON)
-    values = -t * np.log(q) - (1.0 - t) * np.log1p(-q)
+    values = -t * np.log(q) - (1 - t.astype(np.float64)) * np.log1p(-q)
     return values.mean(-1).astype(p.dtype), FromProbabilitiesResiduals(p, t)
 
 
