@@ -63,6 +63,22 @@ def test_limits(name, options, dtype):
     np.testing.assert_allclose(y[finite], expected, rtol=1e-6, atol=1e-30)  # 6 digits of float32
 
 
+EXPONENTIAL = [(name, options) for name, options in CASES if name not in ("relu", "leaky_relu")]
+
+
+@pytest.mark.parametrize(("name", "options"), EXPONENTIAL)
+@given(case=array_cases(dtypes=[np.float32], values=MODERATE, scales=(*SCALES, 30.0)))
+def test_float32_is_float64_rounded_once(name, options, case):
+    """Widening the inputs changes no bit of the result: nothing on the way is rounded to float32."""
+    forward, backward = pair(name)
+    y, residuals = forward(case.x, **options)
+    exact, exact_residuals = forward(case.x.astype(np.float64), **options)
+    assert_exact(y, exact.astype(np.float32), np.float32)
+    (dx,) = backward(case.dy, residuals)
+    (exact,) = backward(case.dy.astype(np.float64), exact_residuals)
+    assert_exact(dx, exact.astype(np.float32), np.float32)
+
+
 @pytest.mark.parametrize("negative_slope", [0.0, 0.25])
 @pytest.mark.parametrize("max_value", [None, 0.0, 2.0])
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
@@ -99,6 +115,16 @@ def test_softmax(case):
     (dz,) = softmax_backward(dy, residuals)
     bound = tolerances.softmax_backward_bound(dy, z, arithmetic=rules)
     assert_within(dz, oracles.softmax_backward(dy, z), bound, z.dtype)
+
+
+@given(array_cases(shapes(min_dims=2), dtypes=[np.float32], values=MODERATE, scales=(*SCALES, 30.0)))
+def test_softmax_in_float32_is_float64_rounded_once(case):
+    y, residuals = softmax_forward(case.x)
+    exact, exact_residuals = softmax_forward(case.x.astype(np.float64))
+    assert_exact(y, exact.astype(np.float32), np.float32)
+    (dz,) = softmax_backward(case.dy, residuals)
+    (exact,) = softmax_backward(case.dy.astype(np.float64), exact_residuals)
+    assert_exact(dz, exact.astype(np.float32), np.float32)
 
 
 @given(st.sampled_from([k for k in VALUES if k != "special"]), st.integers(0, 2**32 - 1))

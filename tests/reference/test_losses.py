@@ -67,6 +67,21 @@ def test_from_logits_every_digit_is_right(case):
         assert tolerances.ulps(loss - exact, exact) <= 0.51
 
 
+@pytest.mark.parametrize(("name", "kind", "from_logits"), CROSSENTROPIES)
+@given(case=class_cases(dtypes=[np.float32]), soft=st.booleans())
+def test_float32_is_float64_rounded_once(name, kind, from_logits, case, soft):
+    """Widening the inputs changes no bit of the result: nothing on the way is rounded to float32."""
+    (forward, backward), t, dloss = pair(crossentropy, name), targets_of(case, soft), case.sample_weight
+    dloss = dloss / dloss.dtype.type(3)
+    z = case.logits if from_logits else case.probabilities
+    losses, residuals = forward(z, t)
+    exact, exact_residuals = forward(z.astype(np.float64), t.astype(np.float64))
+    assert_exact(losses, exact.astype(np.float32), np.float32)
+    (dz,) = backward(dloss, residuals)
+    (exact,) = backward(dloss.astype(np.float64), exact_residuals)
+    assert_exact(dz, exact.astype(np.float32), np.float32)
+
+
 EVERY_LOSS = [(crossentropy, name) for name, _, _ in CROSSENTROPIES] + [
     (regression, "mean_squared_error"),
     (regression, "mean_absolute_error"),

@@ -76,6 +76,30 @@ def test_several_steps(name, run, options, dtype, values, seed):
         assert_within(ours, exact, bound, dtype)
 
 
+def test_slots_hold_what_their_names_say():
+    """Checkpoints carry them, and Keras reads them: not only their effect on w counts."""
+    g, h = np.array([2.0, -4.0]), np.array([-1.0, 3.0])
+    w, m = np.zeros(2), np.zeros(2)
+    for gradient in (g, h):
+        reference.sgd_momentum_step(w, gradient, m, 0.25, 0.5, nesterov=False)
+    np.testing.assert_array_equal(m, 0.5 * (-0.25 * g) - 0.25 * h)
+
+    v, m, a = np.zeros(2), np.zeros(2), np.zeros(2)
+    for gradient in (g, h):
+        reference.rmsprop_full_step(w, gradient, (v, m, a), 0.25, 0.5, 0.5, 1.0)
+    np.testing.assert_array_equal(v, 0.25 * g * g + 0.5 * h * h)
+    np.testing.assert_array_equal(a, 0.25 * g + 0.5 * h)
+    increments = [0.25 * g / np.sqrt(0.5 * g * g - 0.25 * g * g + 1), 0.25 * h / np.sqrt(v - a * a + 1)]
+    np.testing.assert_allclose(m, 0.5 * increments[0] + increments[1], rtol=8 * 2.0**-53)  # 8 roundings
+
+    slots = m, v, v_hat = np.zeros(2), np.zeros(2), np.zeros(2)
+    for t, gradient in enumerate((g, h), 1):
+        reference.amsgrad_step(w, gradient, slots, t, 0.25, (0.5, 0.75), 1.0)
+    np.testing.assert_array_equal(m, 0.25 * g + 0.5 * h)
+    np.testing.assert_array_equal(v, 0.1875 * g * g + 0.25 * h * h)
+    np.testing.assert_array_equal(v_hat, np.maximum(0.25 * g * g, v))
+
+
 def test_amsgrad_divides_by_the_largest_moment_so_far():
     rng = np.random.default_rng(0)
     w, gradients = (
