@@ -147,11 +147,11 @@ def assert_same_bits(results, expected, label):
 
 
 @contextmanager
-def setting(dtype, capacity, slice_size, large_nbytes=plan_module.LARGE_NBYTES):
-    """Float type, samples in a chunk, elements in a slice, and what is a large weight."""
+def setting(dtype, chunk_bytes, slice_size, large_nbytes=plan_module.LARGE_NBYTES):
+    """Float type, bytes in a chunk, elements in a slice, and what is a large weight."""
     number, floatx = config.num_threads(), config.floatx()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan_module, "_capacity", lambda sample_nbytes: capacity)
+        patch.setattr(plan_module, "CHUNK_BYTES", chunk_bytes)
         patch.setattr(plan_module, "LARGE_NBYTES", large_nbytes)
         for module in (threads, parallel):
             patch.setattr(module, "SLICE", slice_size)
@@ -166,7 +166,7 @@ def setting(dtype, capacity, slice_size, large_nbytes=plan_module.LARGE_NBYTES):
 
 
 dtypes = st.sampled_from(["float32", "float64"])
-capacities = st.sampled_from([1, 2, 3, 5])
+chunks = st.sampled_from([0, 1 << 12, 1 << 14, plan_module.CHUNK_BYTES])  # 0: one image each
 slices = st.sampled_from([64, 1 << 16])
 
 
@@ -176,14 +176,14 @@ slices = st.sampled_from([64, 1 << 16])
     n=st.integers(1, 23),
     steps=st.integers(1, 3),
     dtype=dtypes,
-    capacity=capacities,
+    chunk_bytes=chunks,
     slice_size=slices,
     large_nbytes=st.sampled_from([plan_module.LARGE_NBYTES, 64]),
 )
 def test_training_gives_the_same_bits_on_any_number_of_threads_and_in_every_run(
-    net, n, steps, dtype, capacity, slice_size, large_nbytes
+    net, n, steps, dtype, chunk_bytes, slice_size, large_nbytes
 ):
-    with setting(dtype, capacity, slice_size, large_nbytes):
+    with setting(dtype, chunk_bytes, slice_size, large_nbytes):
         x, y = data_for(net, n)
         expected = trained(net, x, y, steps, THREADS[0])
         for count in (*THREADS[1:], 2, 1):
@@ -194,16 +194,16 @@ def test_training_gives_the_same_bits_on_any_number_of_threads_and_in_every_run(
     net=nets(),
     n=st.integers(1, 23),
     dtype=dtypes,
-    capacity=capacities,
+    chunk_bytes=chunks,
     batch_size=st.integers(1, 25),
     count=st.sampled_from(THREADS),
     data=st.data(),
 )
 def test_predictions_have_the_same_bits_for_any_part_of_a_batch(
-    net, n, dtype, capacity, batch_size, count, data
+    net, n, dtype, chunk_bytes, batch_size, count, data
 ):
     part = data.draw(st.lists(st.integers(0, n - 1), min_size=1, unique=True))
-    with setting(dtype, capacity, 1 << 16):
+    with setting(dtype, chunk_bytes, 1 << 16):
         config.set_num_threads(count)
         model = build(net)
         x, _ = data_for(net, n)
