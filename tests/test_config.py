@@ -97,3 +97,10 @@ def test_clear_session_numbers_names_anew():
     assert [unique_name("Dense"), unique_name("Dense")] == ["dense", "dense_1"]
     backend.clear_session()
     assert unique_name("Dense") == "dense"
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(7, 7), (None, 1)])
+def test_threads_where_a_process_has_no_affinity(monkeypatch, cpus, threads):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    assert config.num_threads() == threads

@@ -238,3 +238,11 @@ def test_clone():
     first = initializers.HeNormal(seed=3)
     np.testing.assert_array_equal(first.clone()((4, 5)), first((4, 5)))
     assert (initializers.HeNormal().clone()((4, 5)) != initializers.HeNormal()((4, 5))).any()
+
+
+@pytest.mark.parametrize(
+    ("cls", "method"), [(initializers.Initializer, "__call__"), (initializers.RandomInitializer, "_draw")]
+)
+def test_a_base_says_what_it_lacks(cls, method):
+    with pytest.raises(NotImplementedError, match=f"{cls.__name__} does not define `{method}`"):
+        cls()((2,))

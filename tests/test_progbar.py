@@ -185,3 +185,25 @@ def test_evaluate_and_predict(clock, capsys):
         group.on_predict_batch_end(step, {"outputs": [[1]]})
     group.on_predict_end()
     assert capsys.readouterr().out == f"2/2 {BAR} 0s 0s/step\n"
+
+
+@pytest.mark.parametrize(
+    ("step_s", "remaining"), [(0.5, "49s"), (1, "1:39"), (40, "1:06:00"), (37, "1:01:03"), (0, "0s")]
+)
+def test_the_time_that_is_left(clock, monkeypatch, step_s, remaining):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    bar = Progbar(100)
+    clock.now += step_s
+    bar.update(1)
+    assert f"{remaining}{progbar.END} " in terminal.getvalue()
+
+
+def test_nothing_done_yet(clock, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    Progbar(3).update(0)
+    assert " 0s/step" in terminal.getvalue()
+    bar = Progbar(None)
+    bar.update(2, [("loss", 0.5)])
+    assert "      2/Unknown" in terminal.getvalue()

@@ -50,10 +50,6 @@ class Frame:
         self.losses: np.ndarray
         self.loss_gradient: np.ndarray
 
-    @property
-    def bias(self) -> np.ndarray | None:
-        return self.w[1] if len(self.w) > 1 else None
-
 
 class Deferred(NamedTuple):
     """How the gradient of a large weight is computed once the whole batch has been walked.

@@ -27,10 +27,6 @@ class Workspace:
         self._derived = derived
         self._frames: dict[int, list[Frame]] = {}
 
-    @property
-    def nbytes(self) -> int:
-        return self.arena.nbytes
-
     def view(self, buffer: Buffer, n: int) -> np.ndarray:
         """The first n samples of one of the plan's buffers."""
         nbytes = n * buffer.nbytes_per_sample

@@ -308,3 +308,17 @@ def test_csv_lines_are_there_when_the_epoch_ends(tmp_path):
         logger.on_train_end()
     with pytest.raises(ValueError, match="between"):
         logger.on_epoch_end(0, {"loss": 1.0})
+
+
+def test_a_callback_can_be_appended(capsys):
+    group, recorder = callbacks.CallbackList([]), Recorder()
+    group.append(recorder)
+    group.on_epoch_begin(3)
+    assert recorder.calls[0][:2] == ("on_epoch_begin", 3)
+
+
+def test_quiet_callbacks_print_nothing(capsys):
+    fit(callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2), losses(3, 2))
+    model = fit(callbacks.EarlyStopping(restore_best_weights=True), losses(1, 2, 3))
+    assert (model.weights[0] == 0).all()
+    assert capsys.readouterr().out == ""

@@ -136,14 +136,14 @@ def test_a_workspace_is_aligned_and_its_views_lie_in_it():
     plan = make_plan(chain.ops, chain.input_shape, 4, training=True, gradients=chain.paths)
     ws = Workspace(plan, Derived(plan))
     assert ws.arena.ctypes.data % ALIGNMENT == 0
-    assert ws.nbytes == plan.arena_nbytes
+    assert ws.arena.nbytes == plan.arena_nbytes
     for buffer in plan.buffers:
         assert buffer.offset % ALIGNMENT == 0
         for n in (4, 1):
             view = ws.view(buffer, n)
             assert view.shape == (n, *buffer.shape)
             assert view.ctypes.data == ws.arena.ctypes.data + buffer.offset
-            assert buffer.offset + view.nbytes <= ws.nbytes
+            assert buffer.offset + view.nbytes <= ws.arena.nbytes
     assert [frame.n for frame in ws.frames(3)] == [3] * len(plan.steps)
     assert ws.frames(3) is ws.frames(3)
     assert ws.frames(4)[0].n == 4

@@ -398,3 +398,32 @@ def test_configuration(cls):
     again = cls.from_config(config)
     assert again.get_config() == config
     assert (again.reduction, again.name) == ("sum", "mine")
+
+
+@pytest.mark.parametrize("loss", [losses.mean_squared_error, losses.binary_crossentropy])
+def test_a_single_number_is_no_prediction(loss):
+    with pytest.raises(
+        ValueError, match=r"`y_pred` must have at least one axis\. Received a single number\."
+    ):
+        loss(1.0, 0.5)
+
+
+def test_one_sample_has_one_loss():
+    assert losses.mean_squared_error([0, 1], [1, 3]) == 2.5
+    assert losses.categorical_crossentropy([0, 1], [0.5, 0.5]) == pytest.approx(np.log(2), rel=1e-6)
+    assert losses.sparse_categorical_crossentropy(1, [0.5, 0.5]) == pytest.approx(np.log(2), rel=1e-6)
+
+
+def test_an_axis_of_one_in_the_targets_is_dropped():
+    t = losses.MeanSquaredError().targets(np.ones((4, 3, 1)), (4, 3), "float32")
+    assert t.shape == (4, 3)
+
+
+def test_no_samples_have_no_labels():
+    loss = losses.SparseCategoricalCrossentropy()
+    assert loss.targets(np.zeros((0,)), (0, 3), "float32").shape == (0, 3)
+
+
+def test_a_loss_without_call():
+    with pytest.raises(NotImplementedError, match="Loss does not define `call`"):
+        losses.Loss()(np.zeros((1, 1)), np.zeros((1, 1)))

@@ -180,6 +180,11 @@ def never_written(file):
     file["layers/conv2d/vars"].create_dataset("1", (4,), "f4")
 
 
+def a_group(file):
+    del file["layers/conv2d/vars/1"]
+    file.create_group("layers/conv2d/vars/1")
+
+
 def huge(file):
     del file["layers/conv2d/vars/1"]
     file["layers/conv2d/vars"].create_dataset("1", (10**12,), "f4", chunks=(1000,))
@@ -201,6 +206,7 @@ def huge(file):
         (lambda file: file.__delitem__("layers/conv2d"), "no group layers/conv2d/vars"),
         (lambda file: file.__delitem__("layers"), "no group"),
         (lambda file: file.create_group("layers/dense_7"), "layers/dense_7, which the model doesn't have"),
+        (a_group, r"layers/conv2d/vars/1 must be an array\. Received a Group"),
         (external_link, "Received a ExternalLink"),
         (soft_loop, "Received a SoftLink"),
         (external_storage, "stored whole and uncompressed"),

@@ -121,3 +121,15 @@ def test_wrong_number_of_axes():
 def test_nothing_or_unequal_lists(history):
     with pytest.raises(ValueError, match="`history` must hold lists of one length"):
         history_curves(history)
+
+
+@pytest.mark.parametrize("values", [[-2.0, -1.0], [-1.0, 3.0], [0.0, 0.0]])
+def test_losses_that_reach_below_zero_choose_their_own_limits(values):
+    (ax,) = history_curves({"loss": values})
+    bottom, top = ax.get_ylim()
+    assert bottom < min(values) and max(values) < top
+
+
+def test_nothing_finite_to_draw():
+    (ax,) = history_curves({"loss": [float("nan"), float("inf")]})
+    assert len(ax.lines) == 1
