@@ -179,9 +179,10 @@ def test_an_interrupted_fit_leaves_a_usable_model():
 def test_a_real_interrupt_leaves_a_usable_model():
     script = textwrap.dedent(
         """
-        import os, signal, threading
+        import signal
         import numpy as np
         from minicnn import Input, layers, models
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         x, y = np.random.rand(4000, 12, 12, 1), np.eye(3)[np.random.randint(0, 3, 4000)]
         model = models.Sequential([Input((12, 12, 1)), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(),
                                    layers.Dense(3, activation="softmax")])
@@ -196,8 +197,11 @@ def test_a_real_interrupt_leaves_a_usable_model():
         """
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert output == "usable True\n"
     assert process.returncode == 0
