@@ -118,16 +118,14 @@ class TestCounting:
         logs = make().fit(X, ZEROS, validation_split=0.4, **IN_TWOS).history
         assert logs == {"loss": [pytest.approx(5 / 3, rel=1e-6)], "val_loss": [12.5]}
 
-    def test_batches_go_on_counting_until_reset(self):
+    def test_single_batches_are_counted_by_themselves(self):
         model = make(metrics=["mae"])
         assert model.metrics == [] or [m.name for m in model.metrics] == ["loss"]
         assert model.train_on_batch(X[1:2], ZEROS[:1]) == [1.0, 1.0]
-        assert model.train_on_batch(X[3:4], ZEROS[:1]) == [5.0, 2.0]
+        assert model.train_on_batch(X[3:4], ZEROS[:1]) == [9.0, 3.0]
         assert model.metrics_names == ["loss", "mae"]
-        model.reset_metrics()
         assert model.test_on_batch(X[3:4], ZEROS[:1]) == [9.0, 3.0]
-        assert model.test_on_batch(X[1:2], ZEROS[:1], return_dict=True) == {"loss": 5.0, "mae": 2.0}
-        model.reset_metrics()
+        assert model.test_on_batch(X[1:2], ZEROS[:1], return_dict=True) == {"loss": 1.0, "mae": 1.0}
         # 0·1 + 2·9 over two examples
         assert model.test_on_batch(X[[1, 3]], ZEROS[:2], sample_weight=np.array([0, 2]))[0] == 9.0
 
@@ -341,3 +339,34 @@ def test_layers_that_are_not_there(arguments, message):
     with pytest.raises(ValueError) as caught:
         model.get_layer(**arguments)
     assert str(caught.value) == message or str(caught.value).startswith(message)
+
+
+LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0]], np.float32)
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize(
+    ("activation", "loss", "targets", "expected"),
+    [
+        ("softmax", "categorical_crossentropy", np.eye(3)[[1, 2]], [-1.0, 3.0]),
+        ("softmax", "sparse_categorical_crossentropy", np.array([1, 2]), [-1.0, 3.0]),
+        ("sigmoid", "binary_crossentropy", np.eye(3)[[1, 2]], None),
+    ],
+)
+def test_a_crossentropy_is_that_of_the_probabilities(activation, loss, targets, expected, fuse):
+    """Computed from the logits, with one softmax and not two; the predictions are the probabilities."""
+    model = models.Sequential([Input((3,)), layers.Activation(activation)])
+    model.compile("sgd", loss, fuse=fuse)
+    exponents = np.exp(LOGITS.astype(float))
+    if expected is None:
+        p = 1 / (1 + np.exp(-LOGITS.astype(float)))
+        value = -np.mean(np.log(np.where(targets == 1, p, 1 - p)))
+        slope = (p - targets) / 6
+    else:
+        p = exponents / exponents.sum(-1, keepdims=True)
+        value = np.mean(np.log(exponents.sum(-1)) - expected)
+        slope = (p - np.eye(3)[[1, 2]]) / 2
+    assert model.evaluate(LOGITS, targets, verbose=0) == pytest.approx(value, rel=1e-6)
+    np.testing.assert_allclose(model.predict(LOGITS, verbose=0), p, rtol=1e-6)
+    # Of p − t, both below 1 and rounded once.
+    np.testing.assert_allclose(model.gradients(LOGITS, targets, wants=INPUT).input, slope, rtol=0, atol=2e-7)
