@@ -21,6 +21,7 @@ def listing():
     return code
 
 
+@pytest.mark.jitted  # two epochs over 6,400 digits
 def test_listing_runs_and_prints_what_keras_prints(listing, monkeypatch, capsys):
     (x_train, y_train), (x_test, y_test) = mnist.load_data()
     subset = (x_train[:TRAIN], y_train[:TRAIN]), (x_test[:TEST], y_test[:TEST])

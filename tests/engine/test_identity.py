@@ -19,6 +19,8 @@ from minicnn.engine import plan as plan_module
 from minicnn.geometry import make_window
 from minicnn.naming import reset_names
 
+pytestmark = pytest.mark.jitted  # a dozen trainings an example
+
 THREADS = (1, 2, 3, 8)
 # Six trainings an example.
 FEWER = settings(max_examples=max(1, settings().max_examples * 3 // 10))
