@@ -272,10 +272,11 @@ class Model(Chain):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One training step on exactly this batch. Metrics go on counting until `reset_metrics`, as in Keras."""
+        """One training step on exactly this batch; the loss and the metrics are this batch's."""
         steps = self._compiled_steps("train_on_batch")
         data = make_data(x, y, sample_weight, batch_size=_length(x), class_weight=class_weight)
         steps.prepare(data, training=True)
+        steps.reset_metrics()
         steps.train(data.peek())
         logs = steps.results()
         return logs if return_dict else _unwrapped(steps.in_order(logs))
@@ -287,6 +288,7 @@ class Model(Chain):
         steps = self._compiled_steps("test_on_batch")
         data = make_data(x, y, sample_weight, batch_size=_length(x))
         steps.prepare(data, training=False)
+        steps.reset_metrics()
         steps.test(data.peek())
         logs = steps.results()
         return logs if return_dict else _unwrapped(steps.in_order(logs))

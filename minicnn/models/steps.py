@@ -174,11 +174,27 @@ class Steps:
 
     def results(self) -> dict[str, float]:
         """Name → value, the names in alphabetical order as Keras logs them."""
-        return dict(sorted((metric.name, float(metric.result())) for metric in self.metrics))
+        values = (float(metric.result()) for metric in self.metrics)
+        return dict(sorted(zip(self._log_names(), values, strict=True)))
 
     def in_order(self, logs: dict[str, float]) -> list[float]:
         """The values with the loss first."""
-        return [logs[metric.name] for metric in self.metrics]
+        return [logs[name] for name in self._log_names()]
+
+    def _log_names(self) -> list[str]:
+        """Each metric's name in the logs: 'accuracy', the next one 'accuracy_1', a weighted one 'weighted_accuracy'.
+
+        As in Keras: keras/src/trainers/compile_utils.py, CompileMetrics.result.
+        """
+        names, seen = [self.loss_tracker.name], dict[str, int]()
+        plain = len(self._metrics or ())
+        for k, metric in enumerate(self.metrics[1:]):
+            name = metric.name
+            if name in seen and k >= plain:
+                name = f"weighted_{name}"
+            seen[name] = seen.get(name, 0) + 1
+            names.append(name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
+        return names
 
 
 def _required(y: np.ndarray | None) -> np.ndarray:
