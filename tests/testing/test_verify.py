@@ -198,6 +198,18 @@ def test_dataclasses_and_neighbours_of_the_file_are_found(file) -> None:
     assert verify.run(f"{target}:flat", "flatten", examples=10).ok
 
 
+def test_a_file_may_hold_a_target(file) -> None:
+    text = (
+        LAYERS
+        + "\nfrom minicnn.testing import Target\nMINE = Target('float32 only', 'flatten', flat, dtypes=(np.float32,))\n"
+    )
+    ((one, _),) = verify.plan(f"{file(text)}:MINE")
+    assert (one.name, one.op, one.dtypes[0].__name__) == ("float32 only", "flatten", "float32")
+    assert verify.run(f"{file(text)}:MINE", "flatten", examples=3).ok
+    with pytest.raises(ValueError, match="has targets for flatten"):
+        verify.plan(f"{file(text)}:MINE", "dense")
+
+
 @pytest.mark.parametrize(
     ("text", "target", "op", "message"),
     [
@@ -356,6 +368,7 @@ conv2d of mine: 3 properties hold, 1 fails, 1 differs as documented, 1 not run
 
 “e” differs as documented: y[0] is 1; 2 was expected
   documented: documented so
+  geometry: pool_size=(2, 2)
   reproduce: minicnn verify …"""
     )
 

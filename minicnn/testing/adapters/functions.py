@@ -31,7 +31,7 @@ DEFAULTS = {"activation": "relu", "crossentropy": "categorical", "optimizer": "s
 
 
 def targets_of(name: str, op: str) -> list[Target]:
-    """The function as a target for the op.
+    """The function as a target for the op; what is a ``Target`` already is taken as it is.
 
     Its backward is the file's function ``backward``, or for ``my_conv`` the function ``my_conv_backward``.
     An op may carry what it needs to know after a colon: ``activation:relu``, ``optimizer:adam``,
@@ -51,9 +51,11 @@ def targets_of(name: str, op: str) -> list[Target]:
         raise FileNotFoundError(f"The target's file must exist. Received: {file}")
     module = _import(path)
     forward = getattr(module, function, None)
-    if not callable(forward):
+    if not callable(forward) and not isinstance(forward, Target):
         have = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
         raise ValueError(f"{file} must have a function {function!r}. It has: {', '.join(have) or 'none'}")
+    if isinstance(forward, Target):
+        return [forward]
     gradient = _backward(module, function, kind)
     target = as_target(forward, kind, None if gradient is None else getattr(module, gradient), name=name)
     notes = () if gradient is None else (f"gradients by `{gradient}` of the same file",)
