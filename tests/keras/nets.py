@@ -175,6 +175,6 @@ MODELS = [
 
 def both(build):
     """The model of either library, their automatic names counted from the same start."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)  # collecting garbage takes a quarter of a second
     reset_names()
     return build(*KERAS), build(*OWN)
