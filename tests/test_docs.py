@@ -73,11 +73,14 @@ def test_a_failing_command_is_not_quoted() -> None:
         regenerate.quote("minicnn verify --target nowhere.py:f")
 
 
-def test_the_page_names_every_op_and_every_field() -> None:
-    for op in CHECKS:
-        assert f"`{op}" in PAGE or f"check_{op}" in PAGE
-    for check in CHECKS.values():
-        assert f"`{check.__name__}" in PAGE
+@pytest.mark.parametrize("op", CHECKS)
+def test_the_page_has_every_op_with_the_signatures_of_its_check(op: str) -> None:
+    check = CHECKS[op]
+    assert f"`{check.__name__}" in PAGE
+    assert op == "model" or f"| `{op}" in PAGE
+    doc = " ".join((check.__doc__ or "").split())
+    for signature in re.findall(r"``((?:forward|backward|step)\(.*? -> .*?)``", doc):
+        assert f"`{signature}`" in PAGE
 
 
 def test_links_lead_somewhere() -> None:

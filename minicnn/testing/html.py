@@ -86,7 +86,11 @@ def as_html(target: str, reports: Sequence[Report]) -> str:
     )
     nav = f"<nav>{links}</nav>" if len(reports) > 1 else ""
     failed = sum(not report.ok for report in reports)
+    differ = sum(result.verdict == DIFFERS for report in reports for result in report.results)
     verdict = "everything holds" if not failed else f"{failed} of {len(reports)} ops fail" if nav else "fails"
+    verdict += (
+        f", {differ} documented {'difference' if differ == 1 else 'differences'} apart" if differ else ""
+    )
     badge = f'<span class="badge {"fails" if failed else "holds"}">{verdict}</span>'
     body = "".join(_section(report, k) for k, report in enumerate(reports))
     return f"{head}{size}<h1>{title}</h1><p>{badge}</p>{nav}{body}</html>\n"

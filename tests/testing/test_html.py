@@ -235,7 +235,9 @@ def test_several_ops_are_listed_at_the_top() -> None:
     )
     text = as_html("mine", [good, bad])
     assert text.count('<a href="#op') == 2 and "1 of 2 ops fail" in text and 'id="op1"' in text
-    assert "everything holds" in as_html("mine", [good])
+    assert "everything holds<" in as_html("mine", [good])
+    good.results.append(PropertyResult("q", "any", DIFFERS, 1, note="so it is"))
+    assert "everything holds, 1 documented difference apart<" in as_html("mine", [good])
 
 
 def test_a_real_failure_has_its_drawing_terms_mistake_and_command(file) -> None:
