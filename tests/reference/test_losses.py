@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.reference import crossentropy, regression
+from minicnn.reference.activations import sigmoid_forward
+from minicnn.reference.softmax import softmax_forward
 from minicnn.testing import oracles, tolerances
 from minicnn.testing.strategies import class_cases
 from tests.reference.against import arithmetic, assert_exact, assert_within, frozen
@@ -176,6 +178,34 @@ def test_extreme_logits_lose_nothing(dtype):
     np.testing.assert_array_equal(losses, np.array(expected, dtype))
     (dz,) = crossentropy.softmax_crossentropy_backward(np.ones(5, dtype), residuals)
     assert np.isfinite(dz).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("largest", [0, 1, 2])
+def test_the_gradient_of_a_sure_prediction_has_all_its_digits(dtype, largest):
+    """p − 1 of a p that is all but 1 would have lost them: −2e⁻³⁰ / (1 + 2e⁻³⁰) for the logit that is 30 ahead."""
+    z, t = np.zeros((1, 3), dtype), np.zeros((1, 3), dtype)
+    z[0, largest], t[0, largest] = 30, 1
+    _, residuals = crossentropy.softmax_crossentropy_forward(z, t)
+    (dz,) = crossentropy.softmax_crossentropy_backward(np.ones(1, dtype), residuals)
+    small = np.exp(-30.0)
+    exact = np.full((1, 3), small / (1 + 2 * small))
+    exact[0, largest] = -2 * small / (1 + 2 * small)
+    assert_within(dz, exact, 4 * arithmetic(z).u * np.abs(exact), dtype)  # exp, sum, quotient, product
+    assert dz.sum() == 0
+
+
+@given(class_cases())
+def test_the_predictions_come_along(case):
+    """`fit` feeds its metrics from the residuals of the fused losses."""
+    z, t = frozen(case.logits, case.one_hot)
+    _, residuals = crossentropy.softmax_crossentropy_forward(z, t)
+    # The same quotient with the sum taken in another order.
+    assert_within(
+        residuals.p, softmax_forward(z.astype(np.float64))[0], 2 * arithmetic(z).gamma(z.shape[1]), z.dtype
+    )
+    _, residuals = crossentropy.sigmoid_crossentropy_forward(z, t)
+    assert_exact(residuals.p, sigmoid_forward(z)[0], z.dtype)
 
 
 @given(class_cases(scales=(1.0, 0.01, 30.0)), st.booleans())
