@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +31,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "scipy": ("scipy",),
     "minicnn:numba": ("numba",),
 }
-"""What to install for a target; their versions are in the report."""
+"""What to install for a target."""
 
 
 @dataclass
@@ -134,7 +132,6 @@ def check(
     """Runs the named properties of one op; its failures say which command line runs them again."""
     options: dict[str, Any] = {"examples": examples, "seed": seed, "properties": names, "progress": progress}
     report = CHECKS[one.op](one, **options)
-    report.versions.update(_versions(target))
     report.notes += [
         f"declared to differ in “{name}”, which didn't show in these examples: {reason}"
         for name, reason in one.differences.items()
@@ -218,11 +215,6 @@ def _spelt(one: Target) -> str:
 
 def _names(one: Target) -> list[str]:
     return [prop.name for prop in PROPERTIES[one.op]]
-
-
-def _versions(target: str) -> dict[str, str]:
-    """Versions of the target's packages, as far as they were loaded."""
-    return {name: metadata.version(name) for name in PACKAGES.get(target, ()) if name in sys.modules}
 
 
 def _teller(progress: Progress, so_far: Report) -> Callable[[PropertyResult], None]:
