@@ -1,14 +1,17 @@
 """Training the book's net: from the same weights on the same batches the losses, gradients and steps are Keras's."""
 
 import json
+import os
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tests.keras import training_results as results
-from tests.keras.training_results import IS_NIGHTLY, NAMES
+from tests.keras.training_results import NAMES
 
+IS_NIGHTLY = os.environ.get("MINICNN_NIGHTLY") == "1" or settings.default is settings.get_profile("nightly")
 Steps = namedtuple("Steps", "free forced")
 STEPS = Steps(results.FREE_STEPS, results.FORCED_STEPS) if IS_NIGHTLY else Steps(25, 6)
 # Every formula once; test_optimizers.py compares all hyperparameters.

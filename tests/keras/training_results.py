@@ -7,7 +7,6 @@ The numbers are judged by test_training.py, here they are only collected.
 """
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "docs/results/training.json", ROOT / "docs/training.md"
-IS_NIGHTLY = os.environ.get("MINICNN_NIGHTLY") == "1"
 FREE_STEPS, FIRST_STEPS, FORCED_STEPS = 300, 10, 100
 NAMES = {
     "rmsprop": "RMSprop (the listing's)",
@@ -102,13 +100,13 @@ def summary(free, float32):
 
 
 def measure():
+    git = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     free = run("float64", FREE_STEPS)
     float32 = run("float32", FIRST_STEPS, FORCED_STEPS)
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
+        "commit": commit,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy", "numba")},
         "batch_size": 64,
