@@ -21,7 +21,7 @@ from typing import Any
 from minicnn.testing import CHECKS
 from minicnn.testing.report import FAILS, environment
 from tests.testing import catches_page
-from tests.testing.mutants import BLIND, MISSED, MUTANTS
+from tests.testing.mutants import BLIND, MISSED, MUTANTS, UNSURE
 from tests.testing.planted.mutant import Mutant
 
 FIRST = Path(__file__).parent / "planted" / "blind_first.json"
@@ -61,6 +61,13 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def as_json(data: dict[str, Any]) -> str:
+    """JSON with one bug a line, so that a difference reads as what it is."""
+    head = json.dumps({**data, "bugs": []}, indent=1, ensure_ascii=False)
+    bugs = ",\n".join("  " + json.dumps(bug, ensure_ascii=False) for bug in data["bugs"])
+    return head.replace('"bugs": []', '"bugs": [\n' + bugs + "\n ]") + "\n"
+
+
 def measure_all(path: Path, seeds: int) -> None:
     """Measures what ``path`` doesn't hold yet for this commit, and writes after each bug."""
     head = {"commit": commit(), "seeds": seeds, "examples": EXAMPLES, "versions": environment()}
@@ -79,13 +86,15 @@ def measure_all(path: Path, seeds: int) -> None:
         print(f"{caught:3d} of {seeds}  {mutant}", flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         rest = [b for b in known.values() if b not in data["bugs"]]
-        path.write_text(json.dumps({**data, "bugs": data["bugs"] + rest}, indent=1) + "\n")
-    path.write_text(json.dumps(data, indent=1) + "\n")
+        path.write_text(as_json({**data, "bugs": data["bugs"] + rest}))
+    path.write_text(as_json(data))
 
 
 def written(path: Path) -> str:
     """The page made from the measurements in ``path``."""
-    return catches_page.page(json.loads(path.read_text()), json.loads(FIRST.read_text()), MISSED)
+    return catches_page.page(
+        json.loads(path.read_text()), json.loads(FIRST.read_text()), {**MISSED, **UNSURE}
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -142,8 +142,10 @@ def page(data: dict[str, Any], first: dict[str, Any], reasons: Mapping[str, str]
     bugs, seeds = data["bugs"], data["seeds"]
     missed = [b for b in bugs if not numbers(b)]
     partly = len(bugs) - len(missed) - sum(map(always, bugs))
-    rest = f"\n{len(missed)} missed, {partly} caught by some seeds only; they stand in bold.\n"
-    why = [f"- {b['op']}, *{b['bug']}*: {reasons[b['bug']]}.\n" for b in missed if b["bug"] in reasons]
+    rest = f"\nMissed: {len(missed)}. Caught by some seeds only: {partly}. They stand in bold, and this is why:\n\n"
+    why = [
+        f"- {b['op']}, *{b['bug']}*: {reasons.get(b['bug'], 'unexplained')}.\n" for b in bugs if not always(b)
+    ]
     text = INTRO.format(
         bugs=len(bugs),
         seeds=seeds,

