@@ -63,6 +63,15 @@ def test_limits(name, options, dtype):
     np.testing.assert_allclose(y[finite], expected, rtol=1e-6, atol=1e-30)  # 6 digits of float32
 
 
+@pytest.mark.parametrize(("name", "options"), CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_empty_batch_stays_one(name, options, dtype):
+    x = np.zeros((0, 3), dtype)
+    y, residuals = pair(name)[0](x, **options)
+    assert_exact(y, x, dtype)
+    assert_exact(pair(name)[1](x, residuals)[0], x, dtype)
+
+
 EXPONENTIAL = [(name, options) for name, options in CASES if name not in ("relu", "leaky_relu")]
 
 
