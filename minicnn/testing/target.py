@@ -12,21 +12,19 @@ import numpy as np
 from minicnn.testing.strategies import EXACT_VALUES
 from minicnn.testing.tolerances import Arithmetic
 
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "sgd": ("learning_rate", "momentum", "nesterov"),
+    "rmsprop": ("learning_rate", "rho", "momentum", "epsilon", "centered"),
+    "adam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
+}
+"""The keyword arguments of each optimizer."""
+
 OPTIONS: dict[str, tuple[str, ...]] = {
     "conv2d": ("strides", "padding", "dilation_rate", "groups", "data_format"),
     "max_pooling2d": ("pool_size", "strides", "padding", "data_format"),
     "average_pooling2d": ("pool_size", "strides", "padding", "data_format"),
     "crossentropy": ("from_logits", "sample_weight", "reduction"),
-    "optimizer": (
-        "learning_rate",
-        "momentum",
-        "nesterov",
-        "rho",
-        "epsilon",
-        "centered",
-        "beta_1",
-        "beta_2",
-    ),
+    "optimizer": tuple(dict.fromkeys(name for names in OPTIMIZERS.values() for name in names)),
 }
 """The keyword arguments of each op; an op that isn't here takes arrays only."""
 
@@ -85,7 +83,8 @@ class Target:
 
     def narrowed(self) -> list[str]:
         """What the report has to say about arguments that the function doesn't take."""
-        missing = [name for name in OPTIONS.get(self.op, ()) if name not in self.options]
+        known = OPTIMIZERS.get(self.parameters.get("name", ""), OPTIONS.get(self.op, ()))
+        missing = [name for name in known if name not in self.options]
         out = [f"takes no `{name}`: only its default is drawn" for name in missing]
         if self.op in ("conv2d", "dense") and not self.bias:
             out.append("takes no bias: none is passed")
@@ -97,15 +96,18 @@ class Target:
 
 
 def accepted(function: Callable[..., Any], names: Sequence[str]) -> frozenset[str]:
-    """Which of the names the function takes as keyword arguments."""
+    """Which of the names the function takes as keyword arguments.
+
+    ``**options`` takes all but ``data_format``: a function that means channels_first says so by name.
+    """
+    everything = frozenset(names) - {"data_format"}
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return frozenset(names)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return frozenset(names)
+        return everything
     keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return frozenset(p.name for p in parameters if p.kind in keyword and p.name in names)
+    spelled = frozenset(p.name for p in parameters if p.kind in keyword and p.name in names)
+    return spelled | everything if any(p.kind is p.VAR_KEYWORD for p in parameters) else spelled
 
 
 def takes_bias(function: Callable[..., Any], options: Sequence[str]) -> bool:

@@ -12,11 +12,11 @@ from minicnn.testing.target import OPTIONS, Target
 
 Array = np.ndarray[Any, Any]
 NAN = "TensorFlow's max pool starts at the lowest finite number: it drops NaN and turns −inf into that"
-SOFTMAX_NAN = "TensorFlow's float32 softmax keeps a NaN in its own element and gives 0 in the rest of the row"
+SOFTMAX_NAN = "with oneDNN TensorFlow's float32 softmax gives zeros in a row that holds a NaN"
 EMPTY = "Keras's pooling returns an empty map for a 'valid' pool larger than the image"
 GROUPED_NAN = "XLA multiplies the other groups' channels by zero: their NaN comes through"
 FORMAT = "TensorFlow's CPU convolution and pooling take channels_last only"
-FLOAT32_GELU = "TensorFlow rounds the Python constants in gelu (√2) to float32, in float64 too"
+FLOAT32_GELU = "TensorFlow rounds the Python constants in gelu (√½) to float32, in float64 too"
 FLOAT32_ONLY = (
     "float32 only: on this backend some of Keras computes float64 in float32 (losses; on JAX tanh, on PyTorch "
     "the gradient of Dense, on NumPy every layer)"
