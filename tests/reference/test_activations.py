@@ -111,6 +111,23 @@ def test_clipped_relu(negative_slope, max_value, threshold, case):
         assert dx[index] == slope * case.dy[index]
 
 
+def test_clipped_relu_at_its_kinks_and_by_default():
+    x = np.array([-2.0, 0.0, 1.5, 3.0, 4.0])
+    for dtype in (np.float32, np.float64):
+        y, residuals = reference.clipped_relu_forward(x.astype(dtype), 0.5, 3.0, 1.5)
+        assert_exact(y, np.array([-1.75, -0.75, 0.0, 3.0, 3.0]), dtype)
+        assert_exact(
+            reference.clipped_relu_backward(np.ones(5, dtype), residuals)[0],
+            np.array([0.5, 0.5, 0, 0, 0]),
+            dtype,
+        )
+    y, residuals = reference.clipped_relu_forward(x)
+    assert_exact(y, np.maximum(x, 0), np.float64)
+    assert_exact(
+        reference.clipped_relu_backward(np.ones(5), residuals)[0], np.array([0.0, 0, 1, 1, 1]), np.float64
+    )
+
+
 @given(array_cases(shapes(min_dims=2), values=MODERATE, scales=(*SCALES, 30.0, 300.0)))
 def test_softmax(case):
     rules = arithmetic(case.x)

@@ -91,3 +91,9 @@ def test_fused_ops_are_compositions(case, pool_size):
     expected = conv2d_backward(relu_backward(max_pool2d_backward(dy, pooling)[0], relu)[0], conv)
     for ours, theirs in zip(conv_relu_pool_backward(dy, residuals), expected, strict=True):
         assert_exact(ours, theirs, case.x.dtype)
+
+
+def test_one_group_unless_told_otherwise():
+    x, w, window = np.ones((1, 3, 3, 2)), np.ones((2, 2, 2, 4)), make_window((3, 3), (2, 2))
+    for forward in (conv2d_forward, conv_relu_forward):
+        assert_exact(forward(x, w, None, window)[0], np.full((1, 2, 2, 4), 8.0), np.float64)
