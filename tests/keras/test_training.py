@@ -43,7 +43,7 @@ def test_float32_losses_are_keras_s_at_first(optimizer, float32):
     free = float32[optimizer]
     assert len(free["losses"]) == results.FIRST_STEPS
     assert results.worst(results.losses_before_a_kink(free)) <= 1e-5
-    # After it they are two trainings, which part slowly: one that met a kink at the second step by 0.002 at the twelfth.
+    # After it they are two trainings, which part slowly: those that met one at the second step by 0.002 at the twelfth.
     assert results.worst(free["losses"]) <= 0.05
 
 
