@@ -1,6 +1,6 @@
 """How exact every op is: ours, Keras's on TensorFlow and PyTorch's on one frozen corpus. See docs/accuracy.md.
 
-python benchmarks/accuracy.py               # measure all in processes of their own; about 5 minutes on 2 cores
+python benchmarks/accuracy.py               # measure all in processes of their own; about 10 minutes on 2 cores
 python benchmarks/accuracy.py numba torch   # measure these anew, and keep the others' results
 python benchmarks/accuracy.py --markdown    # rewrite docs/accuracy.md from results/accuracy.json
 python benchmarks/accuracy.py --check       # exit status 1 if docs/accuracy.md is stale
@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import accuracy_corpus as corpus  # noqa: E402
+from benchmarks.accuracy_page import page  # noqa: E402
 
+PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = Path(__file__).with_name("results") / "accuracy.json"
 TARGETS = ("numba", "reference", "keras", "torch")
 PACKAGES = {
@@ -72,6 +74,7 @@ def in_process(target: str) -> dict:
     )
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "corpus": corpus.digest(),
         "versions": {name: version(name) for name in PACKAGES[target]},
         "errors": json.loads(done.stdout.splitlines()[-1]),
     }
@@ -99,16 +102,34 @@ def save(results: dict) -> None:
     RESULTS.write_text(text, "utf-8")
 
 
-def main(targets: list[str]) -> None:
-    results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"targets": {}}
-    results["machine"] = machine()
+def measure_all(targets: list[str]) -> None:
+    """Measure these targets, or all, and keep the other results; saved after each."""
     for target in targets or TARGETS:
-        results["targets"][target] = in_process(target)
-    save(results)
+        measured = in_process(target)
+        results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"targets": {}}
+        results["machine"] = machine()
+        results["targets"][target] = measured
+        save(results)
+
+
+def current_page() -> str:
+    """The page as the committed results make it."""
+    return page(corpus.load(), json.loads(RESULTS.read_text("utf-8")))
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--one"]:
+        print(json.dumps(measure(arguments[1])))
+    elif arguments == ["--markdown"]:
+        PAGE.write_text(current_page(), "utf-8")
+    elif arguments == ["--check"]:
+        return int(PAGE.read_text("utf-8") != current_page())
+    elif arguments == ["--corpus"]:
+        corpus.FILE.write_text(corpus.text(corpus.generate()), "utf-8")
+    else:
+        measure_all(arguments)
+    return 0
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(sys.argv[2])))
-    else:
-        main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,12 +1,13 @@
 """The frozen corpus of the accuracy table: 1,000 configurations, and the arrays that each of them stands for.
 
-python benchmarks/accuracy_corpus.py    # rewrite accuracy_corpus.json: the same file as long as this one is the same
+`python benchmarks/accuracy.py --corpus` rewrites the file: the same as long as this one is the same.
 
 A configuration is a geometry, a kind of values and a seed. Its arrays are made anew by NumPy's PCG64 and by exact
 operations (scaling by powers of two, one correctly rounded product or sum), never by exp or a long sum, so that they
 have the same bits on every machine; "crc" of the file proves it each time they are made.
 """
 
+import hashlib
 import json
 import zlib
 from math import prod
@@ -343,9 +344,7 @@ def _next(one_hot: np.ndarray) -> np.ndarray:
     return np.roll(one_hot, 1, axis=-1)
 
 
-def _probabilities(
-    case: Case, rng: np.random.Generator, one_hot: np.ndarray, is_binary: bool
-) -> np.ndarray:
+def _probabilities(case: Case, rng: np.random.Generator, one_hot: np.ndarray, is_binary: bool) -> np.ndarray:
     """Shares of which all but one are scaled down by up to 2^extreme: as close to 0 and 1 as float32 gets."""
     n, classes = case["x"]
     small = rng.random([n, classes], np.float32)
@@ -385,5 +384,6 @@ def text(cases: list[Case]) -> str:
     return "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n"
 
 
-if __name__ == "__main__":
-    FILE.write_text(text(generate()), "utf-8")
+def digest() -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(FILE.read_bytes()).hexdigest()

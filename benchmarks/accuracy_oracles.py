@@ -4,7 +4,8 @@ Sums of products are taken in float64, whose rounding is 2⁻²⁹ of float32's.
 is taken in long double (64 bits of mantissa on x86) in forms that don't cancel.
 
 An error is divided by `Exact.unit`: u·Σ|x||w| for sums of products, u·(|w| + |Δw|) for optimizer steps, where |Δw| is
-the change with every term positive (u = 2⁻²⁴), and for everything else the distance between float32 numbers at the exact result rounded to float32 (one ULP).
+the change with every term positive (u = 2⁻²⁴), and for everything else the distance between float32 numbers at the
+exact result rounded to float32 (one ULP).
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def prepared(case: Case) -> Arrays:
 
 
 def exact_results(case: Case, data: Arrays, rules: str = "keras") -> list[Exact]:
-    """All results of a case. `rules` ('keras' or 'torch') tells where an optimizer's ε stands and what its slots hold."""
+    """All results of a case. `rules`, 'keras' or 'torch': where an optimizer's ε stands and what its slots hold."""
     op = case["op"]
     if op in OPTIMIZERS:
         step, data = OPTIMIZERS[op], {name: array.astype(long) for name, array in data.items()}

@@ -255,7 +255,9 @@ def _torch() -> Target:
         x, w, b = (tensor(data[name]).requires_grad_() for name in ("x", "w", "b"))
         y = torch.addmm(b, x, w)
         found = torch.autograd.grad(y, [x, w, b], tensor(data["dy"]))
-        return dict(zip(("forward", "dx", "dw", "db"), (t.detach().numpy() for t in (y, *found)), strict=True))
+        return dict(
+            zip(("forward", "dx", "dw", "db"), (t.detach().numpy() for t in (y, *found)), strict=True)
+        )
 
     def pooling(case: Case, data: Arrays) -> Results:
         """PyTorch pads neither at one side only nor leaves that out of the mean: −∞, or sums over counts."""
@@ -280,7 +282,7 @@ def _torch() -> Target:
         return p.clamp(CLIP, 1 - CLIP)
 
     def loss(case: Case, data: Arrays) -> Results:
-        """PyTorch has no categorical loss of probabilities and clips the binary one elsewhere: written out in its ops."""
+        """PyTorch has no categorical loss of probabilities and clips the binary one elsewhere: its ops, written out."""
         x, t = tensor(data["x"]).requires_grad_(), tensor(data["t"])
         op = case["op"]
         if op == "binary_logits":
@@ -299,10 +301,17 @@ def _torch() -> Target:
 
     def step(case: Case, data: Arrays) -> Results:
         rate, w = case["learning_rate"], tensor(data["w"]).requires_grad_()
-        first, second, t = tensor(data["first"]), tensor(data["second"]), torch.tensor(float(case["step"] - 1))
+        first, second, t = (
+            tensor(data["first"]),
+            tensor(data["second"]),
+            torch.tensor(float(case["step"] - 1)),
+        )
         optimizer, state = {
             "sgd": lambda: (torch.optim.SGD([w], rate, MOMENTUM), {"momentum_buffer": first}),
-            "rmsprop": lambda: (torch.optim.RMSprop([w], rate, RHO, EPSILON), {"step": t, "square_avg": second}),
+            "rmsprop": lambda: (
+                torch.optim.RMSprop([w], rate, RHO, EPSILON),
+                {"step": t, "square_avg": second},
+            ),
             "adam": lambda: (
                 torch.optim.Adam([w], rate, BETAS, EPSILON),
                 {"step": t, "exp_avg": first, "exp_avg_sq": second},

@@ -31,6 +31,9 @@ TERMS = 64
 """Every sum is cut into partial sums of so many terms. The rounding error of one long chain grows with its length: the
 largest error of 20,000 sums of 576 products was 4.7 u·Σ|x||w| in one chain, 0.8 in parts of 64, 1.0 in parts of 16."""
 
+BIAS_TERMS = 8
+"""The same for the gradient of a bias, whose sums have no tile to stay in."""
+
 ZERO = np.int64(0)
 """Where a counted variable enters a tuple: for a literal 0 Numba would compile everything twice."""
 
@@ -105,3 +108,30 @@ def width_for(x, left):  # type: ignore[no-untyped-def]
     if left > (WIDEST - 1) * lanes(x):
         return WIDEST
     return 2 if left > lanes(x) else 1
+
+
+@inner
+def add_bias_gradient(dy, db):  # type: ignore[no-untyped-def]
+    """db (F,), or (0,) for none, += the sum of dy (…, F) over all but its last axis.
+
+    A bias has the longest sums of all, 10,816 terms in a chunk of the book's first layer: one float32 chain of as many
+    positive numbers was off by 43 u·Σ|dy|. Parts of BIAS_TERMS are added in float64, and the total is rounded once;
+    all of it in float64 made the weight gradient of that layer 60 % slower.
+    """
+    if db.size > 0:
+        flat, part, sums = dy.reshape(-1), np.zeros_like(db), np.zeros(db.size, np.float64)
+        for first in range(0, flat.size, BIAS_TERMS * db.size):
+            for start in range(first, min(first + BIAS_TERMS * db.size, flat.size), db.size):
+                for f in range(db.size):
+                    part[f] += flat[start + f]
+            flush(part, sums)
+        for f in range(db.size):
+            db[f] += sums[f]
+
+
+@inner
+def flush(part, sums):  # type: ignore[no-untyped-def]
+    """sums += part; part = 0."""
+    for f in range(part.size):
+        sums[f] += part[f]
+        part[f] = 0

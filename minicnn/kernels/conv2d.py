@@ -41,6 +41,7 @@ from minicnn.kernels._tile import (
     WIDEST,
     accumulate,
     accumulate_taps,
+    add_bias_gradient,
     six,
     six_steps,
     start_tile,
@@ -201,6 +202,7 @@ def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
     taps = tap_offsets(dw, padded.shape, window)
+    add_bias_gradient(dy, db)
     for first in range(0, len(x), block):
         number = min(block, len(x) - first)
         shift, source = first * x[0].size, x
@@ -211,7 +213,6 @@ def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
         for top in range(0, out_h, band):
             pixels = starts[top * out_w : ((number - 1) * out_h + min(out_h, top + band)) * out_w]
             place = (first * out_h + top) * out_w * all_filters
-            _add_bias_gradient(dy, place, pixels.size, db)
             for g in range(groups):
                 routes = (taps, pixels, shift + g * dw.shape[2], place)
                 f, end = g * filters, (g + 1) * filters
@@ -225,14 +226,6 @@ def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
                     else:
                         _correlate(source, dy, dw, routes, (f, count), ROW_1)
                     f += count
-
-
-@inner
-def _add_bias_gradient(dy, place, pixels, db):  # type: ignore[no-untyped-def]
-    flat = dy.reshape(-1)
-    for t in range(pixels):
-        for f in range(db.size):
-            db[f] += flat[place + t * db.size + f]
 
 
 @inner

@@ -10,7 +10,7 @@ from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import add_rows, lanes, load_row, relu, row_fma, store_rows, zeros
 from minicnn.kernels._sliding import spans
-from minicnn.kernels._tile import ROW_1, ROW_2, ZERO, start_tile
+from minicnn.kernels._tile import ROW_1, ROW_2, ZERO, add_bias_gradient, start_tile
 
 
 def is_depthwise(w_shape: tuple[int, ...], groups: int) -> bool:
@@ -83,12 +83,8 @@ def depthwise_backward_w(
 ) -> None:
     """Add the gradients, image by image, to dw (P, Q, 1, C) and db ((C,), or (0,) for none)."""
     channels = dw.shape[3]
+    add_bias_gradient(dy, db)
     for n in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                gradient = dy[n, i, j]
-                for c in range(db.size):
-                    db[c] += gradient[c]
         for p in range(dw.shape[0]):
             for q in range(dw.shape[1]):
                 c = ZERO

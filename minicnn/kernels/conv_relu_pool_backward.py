@@ -27,10 +27,13 @@ from minicnn.kernels._simd import (
     zeros,
 )
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
-from minicnn.kernels._tile import ROW_1, ROW_2, TERMS, ZERO
+from minicnn.kernels._tile import BIAS_TERMS, ROW_1, ROW_2, TERMS, ZERO, flush
 
 ROW_6 = (0,) * 6
 """Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
+
+PRODUCTS = 160
+"""dx is summed in equal parts of at most so many products for each of its elements; a quarter of them pass the pool."""
 
 
 @kernel
@@ -56,32 +59,35 @@ def conv_relu_pool_backward_x(
 ) -> None:
     """dx (N, H, W, C), overwritten, from dy, y and argmax (N, OH, OW, F) and `packed`, w after `pack_by_filter`."""
     filters, size = len(packed), packed[0].size
-    padded = aligned_zeros(padded_shape(dx, 1, window), dx.dtype)
-    starts = pool_starts(1, padded.shape, window, pool)
-    pieces = _pieces(packed, padded.shape, window)
-    run, next_run = window.dilation[0] * padded.shape[2] * padded.shape[3], packed[0, 0].size
+    _, height, width, channels = padded_shape(dx, 1, window)
+    part = aligned_zeros((1, height, width, channels), dx.dtype)
+    starts = pool_starts(1, part.shape, window, pool)
+    pieces = _pieces(packed, part.shape, window)
+    run, next_run = window.dilation[0] * width * channels, packed[0, 0].size
     lists = np.empty((filters, len(starts) + 1), dx.dtype), np.empty((filters, len(starts) + 1), np.int64)
     numbers = np.empty(filters, np.int64)
+    parts = (filters * packed.shape[1] * packed.shape[2] + PRODUCTS - 1) // PRODUCTS
+    step = (filters + parts - 1) // parts
     _fill(dx.reshape(-1), 0)
     for n in range(len(dx)):
-        shift, target = n * dx[0].size, dx
-        if len(padded) > 0:
-            _fill(padded.reshape(-1), 0)
-            shift, target = 0, padded
         _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
-        for f in range(filters):
-            pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
-            for k in range(len(pieces)):
-                a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
-                if pieces[k, 2] == 3:
-                    places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
-                    _scatter_filter(target, pairs, places, packed, rows, None, ROW_6)
-                elif pieces[k, 2] == 2:
-                    _scatter_filter(target, pairs, (a,), packed, (b,), None, ROW_6)
-                else:
-                    _scatter_filter(target, pairs, (a,), packed, (b,), count, ROW_1)
-        if len(padded) > 0:
-            _crop_image(padded, window, dx, n)
+        for first in range(0, filters, step):
+            # The first part goes straight to dx when that has the same shape.
+            is_direct = first == 0 and part.size == dx[n].size
+            target, shift = (dx, n * dx[n].size) if is_direct else (part, 0)
+            for f in range(first, min(first + step, filters)):
+                pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
+                for k in range(len(pieces)):
+                    a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
+                    if pieces[k, 2] == 3:
+                        places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
+                        _scatter_filter(target, pairs, places, packed, rows, None, ROW_6)
+                    elif pieces[k, 2] == 2:
+                        _scatter_filter(target, pairs, (a,), packed, (b,), None, ROW_6)
+                    else:
+                        _scatter_filter(target, pairs, (a,), packed, (b,), count, ROW_1)
+            if not is_direct:
+                _move_image(part, window, dx, n)
 
 
 @kernel
@@ -106,12 +112,12 @@ def conv_relu_pool_backward_w(
     lists = np.empty((filters, len(starts) + 1), dw.dtype), np.empty((filters, len(starts) + 1), np.int64)
     numbers = np.empty(filters, np.int64)
     is_sparse = 2 * dw.shape[1] * dw.shape[2] > lanes(x)
+    _add_bias_gradient(dy, y, db)
     for n in range(len(x)):
         shift, source = n * x[0].size, x
         if len(padded) > 0:
             pad_images(x, n, 1, window, padded)
             shift, source = 0, padded
-        _add_bias_gradient(dy, y, n, db)
         if not is_sparse:
             _add_routed(dy, y, argmax, source, dw, (taps, starts, shift, n), pool)
             continue
@@ -196,13 +202,20 @@ def _scatter_filter(image, pairs, places, filters, rows, count, width):  # type:
 
 
 @inner
-def _add_bias_gradient(dy, y, n, db):  # type: ignore[no-untyped-def]
-    for i in range(y.shape[1]):
-        for j in range(y.shape[2]):
-            gradient, output = dy[n, i, j], y[n, i, j]
-            for f in range(db.size):
-                value = gradient[f]  # read in any case, so that the loop has no branch
-                db[f] += value if output[f] > 0 else db.dtype.type(0)
+def _add_bias_gradient(dy, y, db):  # type: ignore[no-untyped-def]
+    """`_tile.add_bias_gradient` of what ReLU let through."""
+    if db.size > 0:
+        gradients, outputs = dy.reshape(-1), y.reshape(-1)
+        part, sums = np.zeros_like(db), np.zeros(db.size, np.float64)
+        for first in range(0, gradients.size, BIAS_TERMS * db.size):
+            for start in range(first, min(first + BIAS_TERMS * db.size, gradients.size), db.size):
+                gradient, output = gradients[start : start + db.size], outputs[start : start + db.size]
+                for f in range(db.size):
+                    value = gradient[f]  # read in any case, so that the loop has no branch
+                    part[f] += value if output[f] > 0 else db.dtype.type(0)
+            flush(part, sums)
+        for f in range(db.size):
+            db[f] += sums[f]
 
 
 @inner
@@ -224,12 +237,21 @@ def _fill(x, value):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _crop_image(padded, window, dx, n):  # type: ignore[no-untyped-def]
-    top, left = window.pads_before
+def _move_image(part, window, dx, n):  # type: ignore[no-untyped-def]
+    """dx[n] += what lies inside the image; part = 0."""
+    (top, left), row = window.pads_before, dx.shape[2] * dx.shape[3]
+    source, target = part.reshape(-1), dx[n].reshape(-1)
+    if part[0].size == target.size:
+        for k in range(target.size):
+            target[k] += source[k]
+            source[k] = 0
+        return
     for h in range(dx.shape[1]):
-        for v in range(dx.shape[2]):
-            for c in range(dx.shape[3]):
-                dx[n, h, v, c] = padded[0, top + h, left + v, c]
+        first = ((top + h) * part.shape[2] + left) * part.shape[3]
+        inside, sums = source[first : first + row], target[h * row : (h + 1) * row]
+        for k in range(row):
+            sums[k] += inside[k]
+    _fill(source, 0)
 
 
 @inner

@@ -14,6 +14,7 @@ from minicnn.kernels._tile import (
     WIDEST,
     ZERO,
     accumulate,
+    add_bias_gradient,
     six_steps,
     start_tile,
     width_for,
@@ -105,11 +106,9 @@ def dense_backward_w(
 
     Cutting the rows into slices changes no bit, so that threads may own slices of a large dw.
     """
-    samples, filters = dy.shape
+    filters = dy.shape[1]
     if start == 0:
-        for n in range(samples):
-            for f in range(db.size):
-                db[f] += dy[n, f]
+        add_bias_gradient(dy, db)
     f = ZERO
     while f < filters:
         width = width_for(x, filters - f)
