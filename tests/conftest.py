@@ -1,6 +1,7 @@
 """How every test runs: Hypothesis profiles, runtime checks of shapes and types, quiet frameworks."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +18,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ordinary", max_examples=100, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
-# Without the JIT kernels are plain Python, some thousand times slower: the same paths, fewer drawn shapes.
+# `make coverage`: without the JIT kernels are plain Python, some thousand times slower. The same paths, fewer draws.
+JIT_IS_OFF = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 settings.register_profile("interpreted", max_examples=10, **COMMON)
 settings.load_profile("ordinary")  # `make nightly` passes --hypothesis-profile=nightly, which is loaded later
 
@@ -30,10 +32,21 @@ install_import_hook(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `jitted` where kernels aren't compiled."""
-    if os.environ.get("NUMBA_DISABLE_JIT") != "1":
+    """Where kernels aren't compiled, leave out what is marked `jitted`, and the kit's checks of the numba backend."""
+    if not JIT_IS_OFF:
         return
-    left_out = [item for item in items if item.get_closest_marker("jitted")]
+    left_out = [i for i in items if i.get_closest_marker("jitted") or "[minicnn:numba]" in i.nodeid]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("jitted")]
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trainings_in_numpy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where kernels aren't compiled, the command line trains on the reference backend: 500 images take it seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        if JIT_IS_OFF and request.path.name == "test_cli.py":
+            from minicnn.models import Model
+
+            patch.setitem(Model.compile.__kwdefaults__, "backend", "reference")
+        yield
