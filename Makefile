@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 # Two calls at once install one after the other, where flock exists (every Linux has it).
 LOCK := $(if $(shell command -v flock),flock .venv.lock)
 
-.PHONY: train test coverage lint nightly clean
+.PHONY: train test coverage lint nightly mutation clean
 
 train: $(VENV)/.installed
 	$(RUN)/minicnn train
@@ -27,6 +27,10 @@ lint: $(VENV)/.installed-test
 
 nightly: $(VENV)/.installed-test
 	$(RUN)/pytest --hypothesis-profile=nightly
+	$(MAKE) mutation
+
+mutation: $(VENV)/.installed-mutation
+	$(RUN)/python -m tests.mutation
 
 clean:
 	rm -rf $(VENV) .venv.lock build dist .coverage* htmlcov
@@ -38,6 +42,9 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[test],$@)'
+
+$(VENV)/.installed-mutation: pyproject.toml
+	@$(LOCK) sh -c '$(call install,.[test,mutation],$@)'
 
 # $(call install,WHAT,STAMP): whoever waited for the lock finds the stamp fresh and has nothing left to do.
 define install

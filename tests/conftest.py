@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -21,6 +21,15 @@ settings.register_profile("nightly", max_examples=10_000, **COMMON)
 # `make coverage`: without the JIT kernels are plain Python, some thousand times slower. The same paths, fewer draws.
 JIT_IS_OFF = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 settings.register_profile("interpreted", max_examples=10, **COMMON)
+# For `make mutation`: whether a mutant is killed must not depend on the day, and nobody reads its shrunk example.
+settings.register_profile(
+    "mutation",
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    **COMMON,
+)
 settings.load_profile("ordinary")  # `make nightly` passes --hypothesis-profile=nightly, which is loaded later
 
 # Every annotation in these packages is checked at each call. Not the kernels: Numba must see the plain functions.
