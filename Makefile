@@ -44,7 +44,7 @@ $(VENV)/.installed-test: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[test],$@)'
 
 $(VENV)/.installed-mutation: pyproject.toml
-	@$(LOCK) sh -c '$(call install,.[test,mutation],$@)'
+	@$(LOCK) sh -c '$(call install,.[mutation],$@)'
 
 # $(call install,WHAT,STAMP): whoever waited for the lock finds the stamp fresh and has nothing left to do.
 define install
