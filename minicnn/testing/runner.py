@@ -24,7 +24,7 @@ from minicnn.testing.report import (
     environment,
 )
 from minicnn.testing.shrinking import array_names, simplify
-from minicnn.testing.target import Target
+from minicnn.testing.target import Target, defaulted
 
 EXAMPLES = 200
 """The default number of examples a property, here and on the command line."""
@@ -36,7 +36,8 @@ class Property:
 
     ``domain`` says in words what ``inside`` decides for a case; ``cases`` draws inside it by construction.
     ``holds(target, case)`` raises Mismatch, or returns the worst error as a fraction of its bound (or None).
-    ``needs`` are options the target must take, "bias", "backward", "subnormals" or a dtype's name.  ``explain(target,
+    ``needs`` are options the target must take, "bias", "backward", "subnormals", "default of" an option,
+    or a dtype's name.  ``explain(target,
     case, mismatch)`` may give terms, and ``patterns`` maps a likely mistake to the result it would give.
     """
 
@@ -56,6 +57,7 @@ class Property:
         have |= {"bias"} if target.bias else set()
         have |= set() if target.flush_to_zero else {"subnormals"}
         have |= {np.dtype(dtype).name for dtype in target.dtypes}
+        have |= {f"default of {name}" for name in defaulted(target.forward, sorted(target.options))}
         return [name for name in self.needs if name not in have]
 
 

@@ -110,6 +110,16 @@ def accepted(function: Callable[..., Any], names: Sequence[str]) -> frozenset[st
     return spelled | everything if any(p.kind is p.VAR_KEYWORD for p in parameters) else spelled
 
 
+def defaulted(function: Callable[..., Any], names: Sequence[str]) -> frozenset[str]:
+    """Which of the names may be left out when the function is called."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return frozenset(names)
+    empty = inspect.Parameter.empty
+    return frozenset(n for n in names if n not in parameters or parameters[n].default is not empty)
+
+
 def takes_bias(function: Callable[..., Any], options: Sequence[str]) -> bool:
     """Whether there is a third array: a parameter ``bias`` or ``b``, or ``*args``."""
     try:

@@ -21,7 +21,7 @@ from typing import Any
 from minicnn.testing import CHECKS
 from minicnn.testing.report import FAILS, environment
 from tests.testing import catches_page
-from tests.testing.mutants import BLIND, MISSED, MUTANTS, UNSURE
+from tests.testing.mutants import BLIND, MUTANTS
 from tests.testing.planted.mutant import Mutant
 
 FIRST = Path(__file__).parent / "planted" / "blind_first.json"
@@ -92,9 +92,7 @@ def measure_all(path: Path, seeds: int) -> None:
 
 def written(path: Path) -> str:
     """The page made from the measurements in ``path``."""
-    return catches_page.page(
-        json.loads(path.read_text()), json.loads(FIRST.read_text()), {**MISSED, **UNSURE}
-    )
+    return catches_page.page(json.loads(path.read_text()), json.loads(FIRST.read_text()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

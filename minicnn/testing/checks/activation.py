@@ -10,13 +10,14 @@ import numpy as np
 
 from minicnn.testing import oracles
 from minicnn.testing import strategies as cnn
-from minicnn.testing.checks.common import INTEGERS, dtype_of, unchanged
+from minicnn.testing.checks.common import INTEGERS, dtype_of, meeting, unchanged
 from minicnn.testing.compare import Mismatch, close, same
 from minicnn.testing.report import Report
 from minicnn.testing.runner import Property, run_properties
 from minicnn.testing.strategies import ArrayCase, ClassCase
 from minicnn.testing.target import Target, as_target
 from minicnn.testing.tolerances import (
+    FUNCTION,
     activation_backward_bound,
     activation_bound,
     softmax_backward_bound,
@@ -36,6 +37,16 @@ def equals_oracle(t: Target, case: ArrayCase) -> float:
     name, options = _spec(t)
     bound = activation_bound(name, case.x, arithmetic=t.arithmetic(case.x.dtype), **options)
     return close("y", t.run(case.x), oracles.activation_forward(name, case.x, **options), bound)
+
+
+def small_results(t: Target, case: ArrayCase) -> float:
+    """Where ``exp(x) − 1`` and ``log(1 + exp(x))`` cancel, ``expm1`` and ``log1p`` don't: the bound is relative."""
+    name, options = _spec(t)
+    magnitude = np.abs(case.x)
+    x = np.asarray(-magnitude * magnitude.dtype.type(2.0**-16) if name == "elu" else -8 * magnitude - 4)
+    y = oracles.activation_forward(name, x, **options)
+    arithmetic = t.arithmetic(x.dtype)
+    return close("y", t.run(x), y, arithmetic.gamma(FUNCTION) * np.abs(y) + 4 * arithmetic.eta)
 
 
 def elementwise(t: Target, case: ArrayCase) -> float:
@@ -123,6 +134,14 @@ def _property(name: str, domain: str, holds: Any, *, needs: tuple[str, ...] = ()
 
 ACTIVATION_PROPERTIES = [
     _property("equals the oracle", "finite values", equals_oracle, values=cnn.FINITE_VALUES),
+    _property(
+        "small results keep their digits",
+        "elu of small, softplus of large negative numbers",
+        small_results,
+        values=("normal",),
+        scales=(1.0,),
+        needs=("elu or softplus",),
+    ),
     _property("elementwise", "moderate values", elementwise, layouts=("contiguous",), values=("ties",)),
     _property("memory layout doesn't matter", INTEGERS, memory_layout, values=("ties",), scales=(1.0,)),
     _property("inputs are left unmodified, repeatable, dtype is kept", "moderate values", clean),
@@ -172,7 +191,10 @@ def check_activation(
     if spec["name"] not in oracles.ACTIVATIONS:
         raise ValueError(f"`name` must be one of {sorted(oracles.ACTIVATIONS)}. Received: {spec['name']!r}")
     target = replace(target, parameters=spec)
-    return run_properties(ACTIVATION_PROPERTIES, target, only=properties, **options)
+    offered = ACTIVATION_PROPERTIES
+    if spec["name"] in ("elu", "softplus"):
+        offered = meeting(offered, {"elu or softplus"})
+    return run_properties(offered, target, only=properties, **options)
 
 
 def softmax_equals_oracle(t: Target, case: ClassCase) -> float:
@@ -208,8 +230,10 @@ def class_permutation(t: Target, case: ClassCase) -> float:
 
 def extreme_logits(t: Target, case: ClassCase) -> float:
     largest = case.logits.dtype.type(np.finfo(case.logits.dtype).max / 4)
-    x = np.where(case.one_hot > 0, largest, -largest).astype(case.logits.dtype)
-    return same("y of huge logits", t.run(x), np.asarray(case.one_hot))
+    for high, text in ((largest, "huge"), (-largest / 2, "far below zero")):
+        x = np.where(case.one_hot > 0, high, -largest).astype(case.logits.dtype)
+        same(f"y of logits {text}", t.run(x), np.asarray(case.one_hot))
+    return 0.0
 
 
 def softmax_clean(t: Target, case: ClassCase) -> float:

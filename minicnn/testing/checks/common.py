@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn.testing.compare import Mismatch
+from minicnn.testing.runner import Property
 
 
 def unchanged(case: Any, names: Sequence[str], call: Callable[[Any], Any]) -> None:
@@ -31,3 +33,8 @@ def dtype_of(label: str, array: Any, expected: Any) -> None:
     dtype = np.asarray(array).dtype
     if dtype != expected:
         raise Mismatch(f"{label} has dtype {dtype}; {np.dtype(expected)} was expected", label)
+
+
+def meeting(properties: Iterable[Property], met: Set[str]) -> list[Property]:
+    """The properties without the needs that are met by the kind of op that is under test."""
+    return [replace(prop, needs=tuple(need for need in prop.needs if need not in met)) for prop in properties]

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.testing import oracles
 from minicnn.testing import strategies as cnn
-from minicnn.testing.checks.common import unchanged
+from minicnn.testing.checks.common import meeting, unchanged
 from minicnn.testing.compare import Mismatch, close, same
 from minicnn.testing.report import Report
 from minicnn.testing.runner import Property, run_properties
@@ -152,6 +152,13 @@ def doubled_batch(t: Target, case: ClassCase) -> float:
     )
 
 
+def soft_targets(t: Target, case: ClassCase) -> float:
+    """Three quarters of each target for one class and a quarter for the next: what label smoothing gives."""
+    three, quarter = (case.one_hot.dtype.type(share) for share in (0.75, 0.25))
+    soft = three * case.one_hot + quarter * np.roll(case.one_hot, 1, axis=-1)
+    return equals_oracle(t, replace(case, one_hot=soft))
+
+
 def weight_two(t: Target, case: ClassCase) -> float:
     from_logits = _modes(t)[-1]
     y_true, y_pred = _inputs(t, case, from_logits)
@@ -226,6 +233,7 @@ PROPERTIES = [
         needs=("logits", "classes"),
     ),
     _property("extreme logits", "logits of ±10000", extreme_logits, needs=("logits",)),
+    _property("soft targets", f"{ALL}; not sparse", soft_targets, needs=("targets",)),
     _property("a doubled batch has the same mean", ALL, doubled_batch),
     _property("weight 2 is a duplicate", "reduction 'sum'", weight_two, needs=("reduction", "sample_weight")),
     _property("batch permutation", ALL, batch_permutation),
@@ -274,10 +282,5 @@ def check_crossentropy(
     logits = "from_logits" in target.options or target.parameters["from_logits"]
     have = {"logits"} if logits else set()
     have |= set() if kind == "binary" else {"classes"}
-    offered = [_bound_needs(p, have) for p in PROPERTIES]
-    return run_properties(offered, target, only=properties, **options)
-
-
-def _bound_needs(prop: Property, have: set[str]) -> Property:
-    """A property without the needs that this kind of loss meets."""
-    return replace(prop, needs=tuple(need for need in prop.needs if need not in have))
+    have |= set() if kind == "sparse" else {"targets"}
+    return run_properties(meeting(PROPERTIES, have), target, only=properties, **options)

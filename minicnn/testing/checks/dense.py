@@ -92,8 +92,12 @@ def repeatable(t: Target, case: DenseCase) -> float:
 
 
 def no_nan_hidden(t: Target, case: DenseCase) -> float:
-    x = cnn.make_array(case.x.shape, "special", int(np.abs(case.x).sum()) + 1, case.x.dtype)
-    return same("y", forward(t, x, case.w, case.b), oracles.dense_forward(x, case.w, _bias(t, case)))
+    seed = int(np.abs(case.x).sum()) + 1
+    for name in ("x", "w"):
+        array = cnn.make_array(getattr(case, name).shape, "special", seed, case.x.dtype)
+        c = replace(case, **{name: array})
+        same(f"y of special {name}", forward(t, c.x, c.w, c.b), oracles.dense_forward(c.x, c.w, _bias(t, c)))
+    return 0.0
 
 
 def dtype_is_kept(t: Target, case: DenseCase) -> None:
@@ -206,7 +210,7 @@ DENSE_PROPERTIES = [
     _property(
         "repeatable, and earlier results survive", "moderate values", repeatable, values=cnn.MODERATE_VALUES
     ),
-    _property("no NaN or infinity is hidden", "x with NaN and infinities", no_nan_hidden),
+    _property("no NaN or infinity is hidden", "x, then the kernel, with NaN and infinities", no_nan_hidden),
     _property("dtype is kept", INTEGERS, dtype_is_kept),
     Property(
         "invalid shapes are refused",

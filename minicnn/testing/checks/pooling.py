@@ -133,6 +133,12 @@ def memory_layout(t: Target, case: PoolCase) -> float:
     return _compare(t, "y", forward(t, case.x, case.geometry), plain, case.x, case.geometry)
 
 
+def default_strides(t: Target, case: PoolCase) -> float:
+    g = case.geometry
+    got = t.run(case.x, pool_size=g.pool_size, padding=g.padding)
+    return _compare(t, "y without strides", got, _oracle(t, case.x, g), case.x, g)
+
+
 def channels_first(t: Target, case: PoolCase) -> float:
     x, g = case.x, case.geometry
     got = t.run(np.moveaxis(x, -1, 1), **g.options(), data_format="channels_first")
@@ -275,7 +281,7 @@ def _grown(t: Target) -> st.SearchStrategy[PoolGeometry]:
 
 
 def _composable(t: Target) -> st.SearchStrategy[PoolGeometry]:
-    source = geometries(t, paddings=("valid",), max_pool=3)
+    source = geometries(t, paddings=("valid",), max_pool=3, large_pools=())
     return source.map(lambda g: replace(g, strides=(1, 1), height=g.height + 1, width=g.width + 2))
 
 
@@ -335,6 +341,14 @@ def _properties(kind: str, patterns: Any) -> list[Property]:
             source=lambda t: geometries(t, paddings=("valid",)),
             inside=_valid,
             needs=("strides",),
+        ),
+        _property(
+            "strides default to the pool",
+            INTEGERS,
+            default_strides,
+            needs=("pool_size", "default of strides"),
+            source=lambda t: geometries(t).map(lambda g: replace(g, strides=g.pool_size)),
+            inside=lambda g: g.strides == g.pool_size,
         ),
         _property(
             "scaling by a power of two is exact",

@@ -25,6 +25,18 @@ def _pairs(largest: int) -> st.SearchStrategy[tuple[int, int]]:
     return st.sampled_from(sorted(pairs, key=lambda pair: (max(pair), pair)))
 
 
+_FEW = [(c, f) for c in (1, 2, 3) for f in (1, 2, 3)]
+WIDTHS = (*_FEW, (1, 9), (9, 1), (5, 4), (17, 2), (2, 17))
+"""Channels and filters of a group: small ones, and some beyond what a vector of 4, 8 or 16 holds."""
+LARGE_POOLS = ((12, 11), (16, 17))
+"""More pixels than a signed, than an unsigned byte counts."""
+
+
+@cache
+def _pools(largest: int, large: tuple[tuple[int, int], ...]) -> st.SearchStrategy[tuple[int, int]]:
+    return st.one_of(*[_pairs(largest)] * 7, st.sampled_from(large)) if large else _pairs(largest)
+
+
 @cache
 def _up_to(largest: int, smallest: int = 1) -> st.SearchStrategy[int]:
     return st.integers(smallest, largest)
@@ -50,7 +62,7 @@ def conv_geometries(
     strided_dilation: bool = False,
     data_formats: Sequence[str] = ("channels_last",),
 ) -> ConvGeometry:
-    """Convolutions with up to ``3 * max_groups`` channels and filters.
+    """Convolutions whose groups have 1 to 3 channels and filters, sometimes up to 17.
 
     ``max_extra`` is how many rows and columns an image may have beyond the smallest legal one.
     ``strided_dilation=True`` also draws strides > 1 together with dilation > 1, which Keras layers refuse.
@@ -63,7 +75,7 @@ def conv_geometries(
     dilation = draw(_pairs(max_dilation)) if dilated else (1, 1)
     smallest = [extent(k, d) if padding == "valid" else 1 for k, d in zip(kernel, dilation, strict=True)]
     groups = draw(_up_to(max_groups))
-    channels, filters = draw(_pairs(3))
+    channels, filters = draw(one_of(*WIDTHS))
     extra = draw(_pairs(max_extra + 1))
     return ConvGeometry(
         batch=draw(_up_to(max_batch)),
@@ -89,12 +101,16 @@ def pool_geometries(
     max_pool: int = 4,
     max_stride: int = 4,
     max_channels: int = 3,
+    large_pools: Sequence[tuple[int, int]] = LARGE_POOLS,
     paddings: Sequence[str] = PADDINGS,
     data_formats: Sequence[str] = ("channels_last",),
 ) -> PoolGeometry:
-    """Poolings: disjoint (strides = pool), overlapping (strides < pool) and with gaps (strides > pool)."""
+    """Poolings: disjoint (strides = pool), overlapping (strides < pool) and with gaps (strides > pool).
+
+    One in eight has one of the ``large_pools``.
+    """
     padding = draw(one_of(*paddings))
-    pool = draw(_pairs(max_pool))
+    pool = draw(_pools(max_pool, tuple(large_pools)))
     default = draw(one_of(False, True)) and max(pool) <= max_stride
     smallest = pool if padding == "valid" else (1, 1)
     extra = draw(_pairs(max_extra + 1))
