@@ -22,6 +22,7 @@ FLOAT32_ONLY = (
     "the gradient of Dense, on NumPy every layer)"
 )
 DIFFERENCES = {
+    ("tensorflow", "elu"): {"small results keep their digits": "TensorFlow computes elu as exp(x) − 1"},
     ("jax", "sparse"): {"equals the oracle": "on JAX probabilities are renormalised, then clipped"},
     ("numpy", "binary"): {
         "equals the oracle": "on NumPy logits go through a sigmoid that is clipped at 1e-7",
