@@ -16,13 +16,11 @@ from hypothesis import given, settings
 
 from minicnn.testing import (
     CHECKS,
-    ModelUnderTest,
     Target,
     check_activation,
     check_conv2d,
     check_crossentropy,
     check_max_pooling2d,
-    check_model,
     check_optimizer,
     oracles,
     parametrize_with_checks,
@@ -277,7 +275,7 @@ def test_parametrized_checks_fail_and_skip() -> None:
         check(target)
 
 
-@pytest.mark.parametrize("op", sorted(set(CHECKS) - {"model"}))
+@pytest.mark.parametrize("op", CHECKS)
 def test_every_property_states_a_domain_and_draws_inside_it(op: str) -> None:
     target = next(t for t in RIGHT if t.op == op)
     for prop in PROPERTIES[op]:
@@ -404,58 +402,6 @@ def test_weight_two_is_no_duplicate_for_the_mean() -> None:
     assert weighted != pytest.approx(duplicated)
 
 
-# Models
-
-
-def _net(mistake: str = "") -> ModelUnderTest:
-    rng = np.random.default_rng(0)
-    weights = [rng.normal(size=(9, 6)), rng.normal(size=6), rng.normal(size=(6, 3))]
-
-    def hidden(x):
-        return x.reshape(len(x), -1) @ weights[0] + weights[1]
-
-    def predict(x):
-        z = np.maximum(hidden(x), 0) @ weights[2]
-        return oracles.softmax_forward(z - z.mean(axis=0) if mistake == "batch" else z)
-
-    def loss_of(x, y, sample_weight):
-        if mistake == "weights ignored":
-            sample_weight = None
-        h = hidden(x)
-        options = {"from_logits": True, "sample_weight": sample_weight}
-        z = np.maximum(h, 0) @ weights[2]
-        dz = oracles.crossentropy_backward(y, z, **options) * (len(x) if mistake == "sum" else 1)
-        dh = dz @ weights[2].T * (1 if mistake == "no kink" else h > 0)
-        if mistake == "step":
-            weights[1] += 1e-3
-        gradients = [x.reshape(len(x), -1).T @ dh, dh.sum(axis=0), np.maximum(h, 0).T @ dz]
-        return float(oracles.crossentropy_forward(y, z, **options)), gradients
-
-    def set_weights(new):
-        for mine, value in zip(weights, new, strict=True):
-            mine[...] = value
-
-    return ModelUnderTest(predict, loss_of, lambda: weights, set_weights, (3, 3, 1), 3)
-
-
-def test_a_right_model_passes() -> None:
-    check_model(_net(), examples=40).raise_if_failed()
-
-
-@pytest.mark.parametrize(
-    ("mistake", "caught_by"),
-    [
-        ("batch", "results don't depend on batch splitting"),
-        ("weights ignored", "weight 2 is a duplicate"),
-        ("sum", "a doubled batch has the same mean loss and gradient"),
-        ("no kink", "the gradient is a slope of the loss"),
-        ("step", "inputs and weights are left unmodified"),
-    ],
-)
-def test_wrong_models_are_caught(mistake: str, caught_by: str) -> None:
-    assert check_model(_net(mistake), examples=60, shrink=False)[caught_by].verdict == FAILS
-
-
 # What the kit may load
 
 
@@ -468,6 +414,21 @@ def test_importing_the_kit_loads_nothing_else() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.cwd())
     assert run.stdout.split() == ["[]", "[]"], run.stdout + run.stderr
+
+
+def test_a_target_that_compiles_each_grouped_geometry_is_given_a_few() -> None:
+    seen: dict[int, set[Any]] = {}
+
+    def forward(x, w, b=None, **options):
+        geometry = (x.shape, w.shape, *options["strides"], *options["dilation_rate"], options["padding"])
+        seen.setdefault(min(options["groups"], 2), set()).add(geometry)
+        return planted.conv2d(x, w, b, **options)
+
+    target = replace(planted.RIGHT, forward=forward, compiles_groups=True)
+    report = check_conv2d(target, properties=["equals the oracle exactly"])
+    report.raise_if_failed()
+    assert any("compiles each geometry" in note for note in report.notes)
+    assert 2 <= len(seen[2]) <= 20 < len(seen[1])
 
 
 # With 10,000 examples: tests/testing/false_alarms.py, every night.
