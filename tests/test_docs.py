@@ -11,6 +11,7 @@ import pytest
 
 from minicnn.testing import CHECKS, check_conv2d, oracles, verify
 from minicnn.testing.report import FAILS
+from tests.keras import differences
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -48,6 +49,10 @@ def test_what_a_page_quotes_is_what_the_command_prints(page, spec, quoted) -> No
     if "c_kernel" in spec and shutil.which("cc") is None:
         pytest.skip("the example compiles C with cc")
     assert quoted == regenerate.quote(spec), f"{page} is stale: python docs/regenerate.py"
+
+
+def test_the_page_of_differences_is_made_from_the_tests_tables() -> None:
+    assert differences.PAGE.read_text("utf-8") == differences.page(), "python -m tests.keras.differences"
 
 
 def test_every_comment_of_a_block_is_read() -> None:

@@ -1,7 +1,13 @@
-"""Where minicnn differs from Keras on purpose: one table for the tests, and for the page "Differences from Keras".
+"""Where minicnn differs from Keras on purpose: one table for the tests, and for docs/differences.md.
+
+    python -m tests.keras.differences    # writes the page
 
 Whatever is not listed here is compared and must be the same.
 """
+
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
 
 SIGNATURES = {
     "models.Model.compile": "`backend` and `fuse`, by keyword only: NumPy or Numba, and whether ops are fused.",
@@ -40,7 +46,7 @@ BEHAVIOUR = {
     "NaN in a max pool's window": "It propagates, as in NumPy and PyTorch; TensorFlow drops it.",
     "A 'valid' pool larger than the image": "ValueError; Keras's pooling returns an empty map.",
     "Constants in float64": (
-        "Keras rounds Rescaling's scale and offset, slopes, and gelu's √2 to float32 on their way; we don't."
+        "Keras rounds Rescaling's scale and offset, slopes, and gelu's √½ to float32 on their way; we don't."
     ),
     "The gradient of a clipped ReLU at `max_value`": "0, as Keras's for max_value=6; for others Keras's is dy there.",
     "Layers of several dtypes in one model": "ValueError; Keras casts between them.",
@@ -49,6 +55,27 @@ BEHAVIOUR = {
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
     "`variable.trainable` in a frozen layer": "It stays True: `layer.trainable` alone says what is trained.",
+    "The path of a variable": "`conv2d/kernel`; Keras puts the model's name before it once the model is built.",
     "Which numbers are drawn": "Initializers, Dropout and shuffling draw from the same distributions, other bits.",
 }
 """Situations in which both are asked the same and answer differently."""
+
+
+def page() -> str:
+    """The tables in Markdown."""
+    parts = [
+        "# Differences from Keras\n\n<!-- Made by `python -m tests.keras.differences`. Don't edit. -->\n",
+        "Whatever is not listed here is compared with Keras by the tests and must be the same.",
+    ]
+    for title, heading, rows in (
+        ("Behaviour", "what", BEHAVIOUR),
+        ("Signatures", "function or method", SIGNATURES),
+        ("Configurations of layers", "key", CONFIGS),
+    ):
+        lines = [f"| {key if title == 'Behaviour' else f'`{key}`'} | {text} |" for key, text in rows.items()]
+        parts += [f"\n## {title}\n", f"| {heading} | difference |", "|---|---|", *lines]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
