@@ -102,11 +102,11 @@ LOSS = frozenset(OPTIONS["crossentropy"])
 HYPER = frozenset(OPTIONS["optimizer"])
 
 
-def _activation(name: str, forward: Any, backward: Any = None) -> Target:
+def activation(name: str, forward: Any, backward: Any = None) -> Target:
     return Target(name, "activation", forward, backward, parameters={"name": name})
 
 
-def _optimizer(name: str, step: Any) -> Target:
+def optimizer(name: str, step: Any) -> Target:
     hyper = {
         "sgd": {"learning_rate", "momentum", "nesterov"},
         "rmsprop": {"learning_rate", "rho", "momentum", "epsilon", "centered"},
@@ -115,7 +115,7 @@ def _optimizer(name: str, step: Any) -> Target:
     return Target(name, "optimizer", step, None, HYPER & hyper, parameters={"name": name})
 
 
-def _loss(forward: Any, backward: Any = None) -> Target:
+def crossentropy(forward: Any, backward: Any = None) -> Target:
     spec = {"kind": "categorical", "from_logits": False}
     return Target("loss", "crossentropy", forward, backward, LOSS, parameters=spec)
 
@@ -123,13 +123,13 @@ def _loss(forward: Any, backward: Any = None) -> Target:
 RIGHT = [
     Target("right", "dense", dense, dense_backward),
     Target("right", "flatten", flatten, flatten_backward),
-    _activation("relu", relu, relu_backward),
-    _activation("sigmoid", sigmoid),
+    activation("relu", relu, relu_backward),
+    activation("sigmoid", sigmoid),
     Target("right", "softmax", softmax, softmax_backward),
-    _loss(loss, loss_backward),
-    _optimizer("sgd", sgd),
-    _optimizer("rmsprop", rmsprop),
-    _optimizer("adam", adam),
+    crossentropy(loss, loss_backward),
+    optimizer("sgd", sgd),
+    optimizer("rmsprop", rmsprop),
+    optimizer("adam", adam),
 ]
 
 
@@ -180,7 +180,7 @@ def _without_renormalising(y_true, y_pred, from_logits):
 
 
 def _each(each: Callable[..., Any]) -> Target:
-    return _loss(lambda y, p, **o: loss(y, p, **o, each=each))
+    return crossentropy(lambda y, p, **o: loss(y, p, **o, each=each))
 
 
 def _mean_of_weights(y_true, y_pred, *, sample_weight=None, **o):
@@ -233,7 +233,7 @@ def _shared_state() -> Target:
         w, kept[w.shape] = sgd(w, dw, kept.get(w.shape), **o)
         return w, "kept"
 
-    return _optimizer("sgd", step)
+    return optimizer("sgd", step)
 
 
 def _sgd_in_place(w, dw, state, **o):
@@ -284,53 +284,51 @@ MUTANTS = [
     ),
     _is("channels first", Target("f", "flatten", lambda x: flatten(np.moveaxis(x, -1, 1))), ORACLE),
     _is("memory order", Target("f", "flatten", lambda x: x.ravel(order="K").reshape(len(x), -1)), ORACLE),
-    _is(
-        "relu: gradient let through everywhere", _activation("relu", relu, lambda dy, x: dy * 1), SUBGRADIENT
-    ),
+    _is("relu: gradient let through everywhere", activation("relu", relu, lambda dy, x: dy * 1), SUBGRADIENT),
     _is(
         "relu: slope 2 at zero",
-        _activation("relu", relu, lambda dy, x: relu_backward(dy, x) + 2 * dy * (x == 0)),
+        activation("relu", relu, lambda dy, x: relu_backward(dy, x) + 2 * dy * (x == 0)),
         SUBGRADIENT,
     ),
-    _is("relu: gradient by the sign of dy", _activation("relu", relu, lambda dy, x: relu(dy)), SUBGRADIENT),
+    _is("relu: gradient by the sign of dy", activation("relu", relu, lambda dy, x: relu(dy)), SUBGRADIENT),
     _is(
         "relu: in place",
-        _activation("relu", _relu_in_place),
+        activation("relu", _relu_in_place),
         "inputs are left unmodified, repeatable, dtype is kept",
     ),
     _is(
         "relu: NaN becomes 0",
-        _activation("relu", lambda x: np.where(x > 0, x, 0).astype(x.dtype)),
+        activation("relu", lambda x: np.where(x > 0, x, 0).astype(x.dtype)),
         "NaN stays NaN",
     ),
     _is(
         "sigmoid: overflows",
-        _activation("sigmoid", lambda x: np.exp(x) / (1 + np.exp(x))),
+        activation("sigmoid", lambda x: np.exp(x) / (1 + np.exp(x))),
         "the largest numbers",
     ),
     _is(
         "sigmoid: piecewise linear",
-        _activation("sigmoid", lambda x: np.clip(x / 6 + x.dtype.type(0.5), 0, 1)),
+        activation("sigmoid", lambda x: np.clip(x / 6 + x.dtype.type(0.5), 0, 1)),
         ORACLE,
     ),
     _is(
         "leaky_relu: slope 0.02",
-        _activation("leaky_relu", lambda x: np.where(x > 0, x, x * x.dtype.type(0.02))),
+        activation("leaky_relu", lambda x: np.where(x > 0, x, x * x.dtype.type(0.02))),
         ORACLE,
     ),
     _is(
         "elu: minus one forgotten",
-        _activation("elu", lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)))),
+        activation("elu", lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)))),
         ORACLE,
     ),
     _is(
         "tanh: gradient 1 − y",
-        _activation("tanh", np.tanh, lambda dy, x: dy * (1 - np.tanh(x))),
+        activation("tanh", np.tanh, lambda dy, x: dy * (1 - np.tanh(x))),
         "the gradient equals differences of the forward",
     ),
     _is(
         "gelu: the tanh approximation",
-        _activation(
+        activation(
             "gelu",
             lambda x: (
                 0.5
@@ -341,7 +339,7 @@ MUTANTS = [
         ORACLE,
     ),
     _is(
-        "softplus: overflows", _activation("softplus", lambda x: np.log(1 + np.exp(x))), "the largest numbers"
+        "softplus: overflows", activation("softplus", lambda x: np.log(1 + np.exp(x))), "the largest numbers"
     ),
     _softmax("without the shift by the maximum", "extreme logits", _no_shift),
     _softmax("shifted by the maximum of the batch", "results don't depend on batch splitting", _batch_shift),
@@ -359,68 +357,68 @@ MUTANTS = [
     ),
     _is(
         "sum instead of mean",
-        _loss(lambda y, p, **o: loss(y, p, **{**o, "reduction": "sum"})),
+        crossentropy(lambda y, p, **o: loss(y, p, **{**o, "reduction": "sum"})),
         "a doubled batch has the same mean",
     ),
     _is("not clipped", _each(_naive_loss), ORACLE),
     _is("scaled before the clip", _each(_without_renormalising), ORACLE),
     _is("base 2", _each(lambda *a: each_loss(*a) * 1.442695), ORACLE),
-    _is("from_logits ignored", _loss(lambda y, p, *, from_logits=False, **o: loss(y, p, **o)), ORACLE),
+    _is("from_logits ignored", crossentropy(lambda y, p, *, from_logits=False, **o: loss(y, p, **o)), ORACLE),
     _is(
         "logarithm of a softmax",
-        _loss(lambda y, p, *, from_logits=False, **o: loss(y, softmax(p) if from_logits else p, **o)),
+        crossentropy(lambda y, p, *, from_logits=False, **o: loss(y, softmax(p) if from_logits else p, **o)),
         "extreme logits",
     ),
     _is(
         "sample weights ignored",
-        _loss(lambda y, p, *, sample_weight=None, **o: loss(y, p, **o)),
+        crossentropy(lambda y, p, *, sample_weight=None, **o: loss(y, p, **o)),
         "weight 2 is a duplicate",
     ),
-    _is("divided by the sum of the weights", _loss(_mean_of_weights), ORACLE),
-    _is("weights squared", _loss(_weights_squared), "weight 2 is a duplicate"),
+    _is("divided by the sum of the weights", crossentropy(_mean_of_weights), ORACLE),
+    _is("weights squared", crossentropy(_weights_squared), "weight 2 is a duplicate"),
     _is(
         "gradient not divided by the batch size",
-        _loss(loss, lambda y, p, **o: loss_backward(y, p, **{**o, "reduction": "sum"})),
+        crossentropy(loss, lambda y, p, **o: loss_backward(y, p, **{**o, "reduction": "sum"})),
         "the gradient has its closed form",
     ),
     _is(
         "gradient with the wrong sign",
-        _loss(loss, lambda y, p, **o: -loss_backward(y, p, **o)),
+        crossentropy(loss, lambda y, p, **o: -loss_backward(y, p, **o)),
         "the gradient equals differences of the loss",
     ),
     _is(
         "gradient without the softmax",
-        _loss(
+        crossentropy(
             loss, lambda y, p, *, from_logits=False, **o: p - y if from_logits else loss_backward(y, p, **o)
         ),
         "the gradient equals differences of the loss",
     ),
-    _is("rmsprop: ε outside the root", _optimizer("rmsprop", _rmsprop_outside), ORACLE),
+    _is("rmsprop: ε outside the root", optimizer("rmsprop", _rmsprop_outside), ORACLE),
     _is(
         "rmsprop: rho and 1 − rho swapped",
-        _optimizer("rmsprop", lambda *a, rho=0.9, **o: rmsprop(*a, rho=1 - rho, **o)),
+        optimizer("rmsprop", lambda *a, rho=0.9, **o: rmsprop(*a, rho=1 - rho, **o)),
         ORACLE,
     ),
     _is(
         "rmsprop: centered ignored",
-        _optimizer("rmsprop", lambda *a, centered=False, **o: rmsprop(*a, **o)),
+        optimizer("rmsprop", lambda *a, centered=False, **o: rmsprop(*a, **o)),
         ORACLE,
     ),
-    _is("adam: bias correction one step ahead", _optimizer("adam", _adam_from(1)), ORACLE),
-    _is("adam: no bias correction", _optimizer("adam", _adam_from(0, corrected=False)), ORACLE),
-    _is("adam: ε inside the root", _optimizer("adam", _adam_inside), ORACLE),
-    _is("adam: gradients clipped by their norm", _optimizer("adam", _coupled), ORACLE),
-    _is("sgd: sign of the momentum", _optimizer("sgd", _momentum_sign), ORACLE),
-    _is("sgd: nesterov ignored", _optimizer("sgd", lambda *a, nesterov=False, **o: sgd(*a, **o)), ORACLE),
-    _is("sgd: gradients clipped to ±1", _optimizer("sgd", _clipped), ORACLE),
+    _is("adam: bias correction one step ahead", optimizer("adam", _adam_from(1)), ORACLE),
+    _is("adam: no bias correction", optimizer("adam", _adam_from(0, corrected=False)), ORACLE),
+    _is("adam: ε inside the root", optimizer("adam", _adam_inside), ORACLE),
+    _is("adam: gradients clipped by their norm", optimizer("adam", _coupled), ORACLE),
+    _is("sgd: sign of the momentum", optimizer("sgd", _momentum_sign), ORACLE),
+    _is("sgd: nesterov ignored", optimizer("sgd", lambda *a, nesterov=False, **o: sgd(*a, **o)), ORACLE),
+    _is("sgd: gradients clipped to ±1", optimizer("sgd", _clipped), ORACLE),
     _is(
         "sgd: weight decay nobody asked for",
-        _optimizer("sgd", lambda w, dw, s, **o: sgd(w, dw + w / 100, s, **o)),
+        optimizer("sgd", lambda w, dw, s, **o: sgd(w, dw + w / 100, s, **o)),
         "zero gradients change nothing",
     ),
     _is(
         "sgd: weights changed in place",
-        _optimizer("sgd", _sgd_in_place),
+        optimizer("sgd", _sgd_in_place),
         "inputs are left unmodified and dtype is kept",
     ),
     Mutant("sgd: one state for everybody", "optimizer", _shared_state, "two runs don't share state"),

@@ -68,10 +68,17 @@ def max_backward(dy, x, *, pool_size, strides=None, padding="valid", pick=first,
 
 
 def average_backward(
-    dy, x, *, pool_size, strides=None, padding="valid", divide=lambda patch, pool: patch.size
+    dy,
+    x,
+    *,
+    pool_size,
+    strides=None,
+    padding="valid",
+    divide=lambda patch, pool: patch.size,
+    pads=same_pads,
 ):
     """The right gradient of an average."""
-    places, _ = windows(x, pool_size, strides, padding)
+    places, _ = windows(x, pool_size, strides, padding, pads)
     dx = np.zeros_like(x)
     for i, j, rows, columns in places:
         into = dx[:, rows, columns]
@@ -83,7 +90,7 @@ def average(x, **o):
     return pool(x, reduce=np.mean, **o)
 
 
-def _either_backward(backward):
+def either_backward(backward):
     """``backward`` for channels_first too."""
 
     def wrapped(dy, x, *, data_format="channels_last", **o):
@@ -95,9 +102,9 @@ def _either_backward(backward):
 
 
 EITHER = TAKES | {"data_format"}
-RIGHT_MAX = Target("right", "max_pooling2d", either_format(pool), _either_backward(max_backward), EITHER)
+RIGHT_MAX = Target("right", "max_pooling2d", either_format(pool), either_backward(max_backward), EITHER)
 RIGHT_AVERAGE = Target(
-    "right", "average_pooling2d", either_format(average), _either_backward(average_backward), EITHER
+    "right", "average_pooling2d", either_format(average), either_backward(average_backward), EITHER
 )
 
 
@@ -114,12 +121,14 @@ def _average(
     return Mutant(name, "average_pooling2d", fixed(target), caught_by)
 
 
-def _zero_padded(x, *, pool_size, strides=None, padding="valid", reduce=np.max):
+def zero_padded(x, *, pool_size, strides=None, padding="valid", reduce=np.max, fill=0):
+    """Pads the image with ``fill`` and lets it take part."""
     if padding == "valid":
         return pool(x, pool_size=pool_size, strides=strides, reduce=reduce)
     s = strides or pool_size
     pads = [same_pads(n, k, t, 1) for n, k, t in zip(x.shape[1:3], pool_size, s, strict=True)]
-    return pool(np.pad(x, ((0, 0), *pads, (0, 0))), pool_size=pool_size, strides=s, reduce=reduce)
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    return pool(padded, pool_size=pool_size, strides=s, reduce=reduce)
 
 
 def _pool_size_as_strides(x, *, pool_size, strides=None, padding="valid"):
@@ -165,14 +174,14 @@ def _format_ignored(x, *, data_format="channels_last", **o):
 
 
 def _dx_format_ignored(dy, x, *, data_format="channels_last", **o):
-    dx = _either_backward(average_backward)(dy, x, data_format=data_format, **o)
+    dx = either_backward(average_backward)(dy, x, data_format=data_format, **o)
     return dx if data_format == "channels_last" else dx[:, ::-1]
 
 
 ORACLE, GRADIENT = "equals the oracle", "the gradient equals the oracle's"
 TIE = "a tie goes to the first maximum in row-major order"
 MUTANTS = [
-    _max("padded with 0 instead of −inf", "padding takes no part", _zero_padded),
+    _max("padded with 0 instead of −inf", "padding takes no part", zero_padded),
     _max("maximum started at 0", ORACLE, lambda x, **o: np.maximum(pool(x, **o), 0)),
     _max("NaN dropped", "no NaN or infinity is hidden", lambda x, **o: pool(x, reduce=np.fmax.reduce, **o)),
     _max("maximum of absolute values", ORACLE, lambda x, **o: pool(abs(x), **o)),
@@ -236,7 +245,7 @@ MUTANTS = [
     _average(
         "divided by the whole pool",
         "a constant image stays constant",
-        lambda x, **o: _zero_padded(x, reduce=np.mean, **o),
+        lambda x, **o: zero_padded(x, reduce=np.mean, **o),
     ),
     _average("rounded down", ORACLE, lambda x, **o: np.floor(average(x, **o))),
     _average("sum instead of mean", ORACLE, lambda x, **o: pool(x, reduce=np.sum, **o)),
