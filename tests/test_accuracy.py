@@ -48,7 +48,7 @@ def test_results_are_of_this_corpus(target):
     assert len(measured["errors"]) == len(CASES)
 
 
-@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize("backend", [pytest.param("numba", marks=pytest.mark.jitted), "reference"])
 def test_a_sample_is_as_exact_as_recorded(backend):
     run, recorded = make_target(backend), RESULTS["targets"][backend]["errors"]
     for k in sample():

@@ -25,7 +25,8 @@ checks nor the other bugs. [What the kit made of them at first sight](#the-blind
 
 EXPLANATION = """\
 *Caught by* is the property named; *seeds*, with how many of {seeds} seeds it fails; *examples*, the number of
-the first failing one, median and largest over those seeds; *also*, how many other properties fail with seed 0.
+the first failing one, median and largest over those seeds; *also*, how many other properties fail
+within 40 examples of seed 0.
 """
 
 FIRST = """\
@@ -41,8 +42,8 @@ properties “soft targets” and “small results keep their digits” are new.
 PROPERTIES = """\
 ## What each property is good for
 
-*Named by*: bugs that name it. *Catches*: bugs that it catches with seed 0. *Alone*: those among them that no
-other property of the op catches: without the property the kit would be blind to them.
+*Named by*: bugs that name it. *Catches*: bugs that it catches with seed 0, within 40 examples where
+they name another. *Alone*: those among them that no other property of the op catches so.
 
 """
 
