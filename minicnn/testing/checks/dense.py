@@ -93,10 +93,9 @@ def repeatable(t: Target, case: DenseCase) -> float:
 
 def no_nan_hidden(t: Target, case: DenseCase) -> float:
     seed = int(np.abs(case.x).sum()) + 1
-    for name in ("x", "w"):
-        array = cnn.make_array(getattr(case, name).shape, "special", seed, case.x.dtype)
-        c = replace(case, **{name: array})
-        same(f"y of special {name}", forward(t, c.x, c.w, c.b), oracles.dense_forward(c.x, c.w, _bias(t, c)))
+    x, w = (cnn.make_array(array.shape, "special", seed, array.dtype) for array in (case.x, case.w))
+    for c in (replace(case, x=x), replace(case, w=w)):
+        same("y", forward(t, c.x, c.w, c.b), oracles.dense_forward(c.x, c.w, _bias(t, c)))
     return 0.0
 
 
