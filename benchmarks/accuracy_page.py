@@ -88,8 +88,8 @@ WHY_SUMS = """
 
 The bar comes from trials with normal values. On a corpus that also has values of one sign and of very different sizes,
 no implementation that adds term by term in float32 meets it: **nine** products added one after the other, each sum
-correctly rounded, are off by more than 3 u·Σ|x||w| for some of 200,000 (a test shows it), and the book's first layer has
-nine. In many of the worst cases all three libraries give the same digits.
+correctly rounded, are off by more than 3 u·Σ|x||w| for some of 200,000 (a test shows it), and the book's first layer
+has nine. In many of the worst cases all three libraries give the same digits.
 
 Our sums are cut into parts of 64 terms, so that the error stops growing with their length; that is why the others are
 further off where sums are long and of one sign. Parts of 32, tried once, lowered the forward pass's largest error from
