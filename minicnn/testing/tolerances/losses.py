@@ -90,10 +90,10 @@ def crossentropy_backward_bound(
         terms = gamma * (1 + t) / k
     elif from_logits:
         z, q, shares = _shifted(p)
-        terms = (
-            arithmetic.gamma(k + 2 * FUNCTION + 8 + z + shares) * q * t.sum(axis=-1, keepdims=True)
-            + gamma * t
-        )
+        # exp(x − (max + log(...))) rounds at the size of the logits, as in the loss
+        sizes = z + shares + 2 * np.abs(p).max(axis=-1, keepdims=True)
+        exponential = arithmetic.gamma(k + 2 * FUNCTION + 8 + sizes) * q
+        terms = exponential * t.sum(axis=-1, keepdims=True) + gamma * t
     elif kind == "binary":
         terms = gamma * (t / p + (1 - t) / (1 - p)) / k
     else:
