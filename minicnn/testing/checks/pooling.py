@@ -133,6 +133,18 @@ def memory_layout(t: Target, case: PoolCase) -> float:
     return _compare(t, "y", forward(t, case.x, case.geometry), plain, case.x, case.geometry)
 
 
+def another_size(t: Target, case: PoolCase) -> float:
+    """The smaller images often have as many windows: what is remembered by the output's size shows."""
+    x, g = case.x, case.geometry
+    forward(t, x, g)
+    rows = replace(g, height=g.height - 1)
+    columns = replace(g, width=g.width - 1)
+    pairs = ((x[:, 1:], rows), (x[:, :, 1:], columns))
+    return max(
+        _compare(t, "y of the smaller image", forward(t, s, h), _oracle(t, s, h), s, h) for s, h in pairs
+    )
+
+
 def default_strides(t: Target, case: PoolCase) -> float:
     g = case.geometry
     got = t.run(case.x, pool_size=g.pool_size, padding=g.padding)
@@ -324,6 +336,16 @@ def _properties(kind: str, patterns: Any) -> list[Property]:
             needs=("padding",),
             source=lambda t: geometries(t, paddings=("same",)),
             inside=lambda g: g.padding == "same",
+        ),
+        _property(
+            "another image size before changes nothing",
+            f"{INTEGERS}, padding 'same', two rows and columns",
+            another_size,
+            needs=("padding",),
+            source=lambda t: geometries(t, paddings=("same",)).map(
+                lambda g: replace(g, height=g.height + 1, width=g.width + 1)
+            ),
+            inside=lambda g: g.padding == "same" and min(g.height, g.width) > 1,
         ),
         _property("a constant image stays constant", INTEGERS, constant_stays),
         _property(

@@ -178,6 +178,27 @@ def _dx_format_ignored(dy, x, *, data_format="channels_last", **o):
     return dx if data_format == "channels_last" else dx[:, ::-1]
 
 
+def _padded_rows_counted(x, *, pool_size, strides=None, padding="valid"):
+    y = average(x, pool_size=pool_size, strides=strides, padding=padding)
+    for i, j, rows, _ in windows(x, pool_size, strides, padding)[0]:
+        y[:, i, j] *= y.dtype.type((rows.stop - rows.start) / pool_size[0])
+    return y
+
+
+def _cached_windows() -> Target:
+    kept: dict[Any, Any] = {}
+
+    def forward(x, *, pool_size, strides=None, padding="valid"):
+        places, shape = windows(x, pool_size, strides, padding)
+        y = np.zeros(shape, x.dtype)
+        for i, j, rows, columns in kept.setdefault((shape, pool_size, strides, padding), places):
+            patch = x[:, rows, columns]
+            y[:, i, j] = patch.max(axis=(1, 2)) if patch.size else 0
+        return y
+
+    return Target("cached windows", "max_pooling2d", forward, None, TAKES)
+
+
 ORACLE, GRADIENT = "equals the oracle", "the gradient equals the oracle's"
 TIE = "a tie goes to the first maximum in row-major order"
 MUTANTS = [
@@ -200,6 +221,12 @@ MUTANTS = [
         lambda x, **o: pool(
             x, reduce=lambda v, axis: v[:, :: 2 if v.shape[1] > 4 else 1].max(axis=axis), **o
         ),
+    ),
+    Mutant(
+        "windows are cached by the output's size",
+        "max_pooling2d",
+        _cached_windows,
+        "another image size before changes nothing",
     ),
     Mutant(
         "channels_first ignored",
@@ -247,6 +274,7 @@ MUTANTS = [
         "a constant image stays constant",
         lambda x, **o: zero_padded(x, reduce=np.mean, **o),
     ),
+    _average("padded rows are counted, padded columns not", "padding takes no part", _padded_rows_counted),
     _average("rounded down", ORACLE, lambda x, **o: np.floor(average(x, **o))),
     _average("sum instead of mean", ORACLE, lambda x, **o: pool(x, reduce=np.sum, **o)),
     _average("median", ORACLE, lambda x, **o: pool(x, reduce=np.median, **o)),
