@@ -210,8 +210,9 @@ def test_means_of_a_function(seed, dtype, weighted):
     def own(y_true, y_pred, power):
         return abs(y_true - y_pred) ** power
 
-    ours, theirs = (m.MeanMetricWrapper(own, dtype=dtype, power=2) for m in (metrics, keras.metrics))
-    assert ours.name == theirs.name
+    options = {"name": "squares", "dtype": dtype, "power": 2}  # names by default count the metrics made before
+    ours, theirs = (m.MeanMetricWrapper(own, **options) for m in (metrics, keras.metrics))
+    assert ours.name == theirs.name == "squares"
     rng = np.random.default_rng(seed)
     for _ in range(2):
         t, p = (rng.random((5, 4)).astype(dtype) for _ in range(2))
