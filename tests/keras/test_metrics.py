@@ -210,7 +210,8 @@ def test_means_of_a_function(seed, dtype, weighted):
     def own(y_true, y_pred, power):
         return abs(y_true - y_pred) ** power
 
-    options = {"name": "squares", "dtype": dtype, "power": 2}  # names by default count the metrics made before
+    # a name, because names by default count the metrics that other tests have made
+    options = {"name": "squares", "dtype": dtype, "power": 2}
     ours, theirs = (m.MeanMetricWrapper(own, **options) for m in (metrics, keras.metrics))
     assert ours.name == theirs.name == "squares"
     rng = np.random.default_rng(seed)
