@@ -18,7 +18,7 @@ import pytest
 
 from minicnn.testing import CHECKS, Target, oracles
 from minicnn.testing import strategies as cnn
-from minicnn.testing.checks.conv2d_properties import INVALID as BAD_CONVOLUTIONS
+from minicnn.testing.checks.conv2d_forward import INVALID as BAD_CONVOLUTIONS
 from minicnn.testing.checks.model import ModelCase
 from minicnn.testing.checks.optimizer import OptimizerCase
 from minicnn.testing.checks.pooling import INVALID as BAD_POOLS

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from minicnn.testing import oracles
 from minicnn.testing import strategies as cnn
 from minicnn.testing.checks.common import unchanged
+from minicnn.testing.checks.conv2d_forward import forward
 from minicnn.testing.checks.conv2d_patterns import PATTERNS
-from minicnn.testing.checks.conv2d_properties import FORWARD, exact_cases, forward, geometries
+from minicnn.testing.checks.conv2d_properties import FORWARD, exact_cases, geometries
 from minicnn.testing.compare import close, same
 from minicnn.testing.geometry import ConvGeometry
 from minicnn.testing.report import Report
