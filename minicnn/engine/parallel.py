@@ -16,11 +16,14 @@ from minicnn.engine import run
 from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.parameters import Variable, flat_views
 from minicnn.engine.plan import INPUT, Plan
-from minicnn.engine.threads import SLICE, for_slices, run_tasks
+from minicnn.engine.threads import for_slices, run_tasks
 from minicnn.engine.workspace import Derived, Workspace
 
 LANES = 4
 """Gradient accumulators, and so the threads that can train at once."""
+
+DEFERRED_SLICE = 1 << 16
+"""Elements of a large weight's gradient that one task computes."""
 
 
 class Batch(NamedTuple):
@@ -116,10 +119,8 @@ class Executor:
         """The gradients of large weights, from what the chunks have left: rows of the weight over the threads."""
         for k, inputs in stores.items():
             op, dw = self.plan.steps[k].op, self._accumulators[0].deferred[k]
-            deferred, rows = (
-                binding_of(op, self.plan.backend).deferred,
-                max(1, SLICE * len(dw[0]) // dw[0].size),
-            )
+            deferred = binding_of(op, self.plan.backend).deferred
+            rows = max(1, DEFERRED_SLICE * len(dw[0]) // dw[0].size)
             for bias in dw[1:]:
                 bias[...] = 0
 

@@ -198,7 +198,7 @@ def test_a_large_weight_gets_the_same_gradient_as_a_small_one(monkeypatch):
     batch = batch_for(chain, 11)
     _, expected = train(chain, batch, capacity=3, fused=True)
     monkeypatch.setattr(plan_module, "LARGE_NBYTES", 64)
-    monkeypatch.setattr(parallel, "SLICE", 16)
+    monkeypatch.setattr(parallel, "DEFERRED_SLICE", 16)
     plan_module._make_plan.cache_clear()
     results = []
     for count in (1, 2, 3):

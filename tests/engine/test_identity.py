@@ -155,8 +155,8 @@ def setting(dtype, chunk_bytes, slice_size, large_nbytes=plan_module.LARGE_NBYTE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "CHUNK_BYTES", chunk_bytes)
         patch.setattr(plan_module, "LARGE_NBYTES", large_nbytes)
-        for module in (threads, parallel):
-            patch.setattr(module, "SLICE", slice_size)
+        patch.setattr(threads, "SLICE", slice_size)
+        patch.setattr(parallel, "DEFERRED_SLICE", slice_size)
         config.set_floatx(dtype)
         plan_module._make_plan.cache_clear()
         try:

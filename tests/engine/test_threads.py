@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from minicnn import config
+from minicnn.engine import threads
 from minicnn.engine.threads import run_tasks
 
 
@@ -14,6 +15,12 @@ def two_threads():
     config.set_num_threads(2)
     yield
     config.set_num_threads(number)
+
+
+@pytest.fixture
+def one_helper(monkeypatch):
+    """Other tests may have left more."""
+    monkeypatch.setattr(threads, "_crews", {})
 
 
 @pytest.mark.parametrize("in_helper", [False, True])
@@ -62,3 +69,37 @@ def test_with_one_thread_tasks_run_in_order_in_the_caller():
     assert seen == [(index, threading.current_thread()) for index in range(5)]
     run_tasks(0, seen.append)
     assert len(seen) == 5
+
+
+def test_tasks_may_have_tasks(one_helper):
+    """The one helper is in the outer call; the inner ones must not wait for it."""
+    both, seen = threading.Barrier(2, timeout=60), []
+
+    def outer(index):
+        both.wait()
+        run_tasks(3, lambda inner: seen.append((index, inner)))
+
+    run_tasks(2, outer)
+    assert sorted(seen) == [(index, inner) for index in range(2) for inner in range(3)]
+
+
+def test_a_helper_that_comes_too_late_is_not_waited_for(one_helper):
+    """The only helper is held up by another call; meanwhile the caller does everything itself."""
+    held, release = threading.Event(), threading.Event()
+    caller = threading.current_thread()
+
+    def hold(index):
+        if threading.current_thread() is not other:
+            held.set()
+            release.wait(60)
+        else:
+            held.wait(60)
+
+    other = threading.Thread(target=run_tasks, args=(2, hold))
+    other.start()
+    assert held.wait(60)
+    seen = []
+    run_tasks(4, lambda index: seen.append(threading.current_thread()))
+    release.set()
+    other.join(60)
+    assert seen == [caller] * 4
