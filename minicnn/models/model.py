@@ -6,7 +6,7 @@ Source of the meanings: keras/src/trainers/trainer.py and keras/src/backend/tens
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from minicnn.models.functional import connect_config, functional_config
 from minicnn.models.steps import Steps
 from minicnn.models.summary import summary
 from minicnn.naming import unique_name
+
+if TYPE_CHECKING:
+    from minicnn.models.profile import Profile
 
 
 class Gradients(NamedTuple):
@@ -314,6 +317,21 @@ class Model(Chain):
             self.get_layer(name)
         values = (*named, *((INPUT,) if INPUT in wants else ()))
         return Gradients(*steps.gradients(data.peek(), "weights" in wants, values))
+
+    def profile(self, x: Any, y: Any, sample_weight: Any = None, *, repeats: int | None = None) -> Profile:
+        """What one training step on this batch costs, layer by layer, in one thread; print it. Nothing changes.
+
+        `repeats` runs are measured, by default as many as fit into about three seconds.
+
+        Raises:
+            TypeError, ValueError: as `fit`; `repeats` that isn't a positive integer.
+        """
+        from minicnn.models.profile import profile
+
+        steps = self._compiled_steps("profile")
+        data = make_data(x, y, sample_weight, batch_size=_length(x))
+        steps.prepare(data, training=False)
+        return profile(steps, data.peek(), repeats)
 
     def reset_metrics(self) -> None:
         """Start counting the loss and all metrics anew."""

@@ -134,6 +134,12 @@ def test_a_transpose_takes_rows_to_columns():
     assert work.count(make_plan(chain, (9, 6, 1)))[0].needed.forward == 8 * 6
 
 
+def test_a_transpose_need_not_be_its_own_inverse():
+    turn = ops.Transpose(name="t", axes=(1, 2, 0))  # (9, 6, 4) → (6, 4, 9)
+    chain = [conv(make_window((9, 6), (1, 1)), 4), turn, pool((6, 4), (4, 2))]
+    assert work.count(make_plan(chain, (9, 6, 1)))[0].needed.forward == 9 * 4 * 4
+
+
 # Against loops
 
 
