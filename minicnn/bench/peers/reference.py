@@ -1,0 +1,43 @@
+"""The reference backend, plain NumPy: what every other peer's answers are compared with."""
+
+import numpy as np
+
+from minicnn.bench.neutral import Convolution, Network
+from minicnn.bench.peers import Candidates, Job, minicnn
+from minicnn.reference.conv2d import conv2d_backward, conv2d_forward
+
+BACKEND = "reference"
+
+
+def train_step(network: Network, batch_size: int, steps: int) -> Candidates:
+    return minicnn.train_step(network, batch_size, steps, BACKEND)
+
+
+def inference(network: Network, batch_size: int, steps: int) -> Candidates:
+    return minicnn.inference(network, batch_size, steps, BACKEND)
+
+
+def convolution_forward(convolution: Convolution) -> Candidates:
+    def job() -> Job:
+        x, w, b, _ = convolution.arrays()
+
+        def run() -> np.ndarray:
+            return conv2d_forward(x, w, b, convolution.window, convolution.groups)[0]
+
+        return Job(lambda: {"y": run()}, run)
+
+    return {"conv2d_forward": job}
+
+
+def convolution_both(convolution: Convolution) -> Candidates:
+    def job() -> Job:
+        x, w, b, dy = convolution.arrays()
+
+        def run() -> dict[str, np.ndarray]:
+            y, residuals = conv2d_forward(x, w, b, convolution.window, convolution.groups)
+            dx, dw, db = conv2d_backward(dy, residuals)
+            return {"y": y, "dx": dx, "dw": dw, "db": db}
+
+        return Job(run, run)
+
+    return {"conv2d_forward, conv2d_backward": job}
