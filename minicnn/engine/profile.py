@@ -97,7 +97,7 @@ class _Walk:
             passed = passed_gradients(step, frame)
             if passed is not None:
                 before = self.timed.passed[k]
-                self.timed.passed[k] = passed if before is None else before + passed
+                self.timed.passed[k] = passed if before is None else np.asarray(before + passed)
             dy = frame.dx
 
     def _step_backward(self, k: int, step: Step, frame: Frame, dw: Arrays) -> None:

@@ -72,7 +72,8 @@ def notes(profile: Profile) -> list[str]:
         "NumPy with one thread.",
         "Multiply-adds of the batch, in millions: dense by the shapes alone; needed without padding, discarded "
         "positions and gradients of 0.",
-        "GFLOP/s count two for every needed multiply-add. MB: arrays read and written, each once.",
+        "GFLOP/s count two for every needed multiply-add; an algorithm that takes fewer (Winograd) may pass the peak. "
+        "MB: arrays read and written, each once.",
     ]
     if any(row.gives_both for row in profile.rows):
         lines.append("Where dx shows no time, one call computes dw and dx, and its time is dw's.")
