@@ -82,9 +82,14 @@ class Binding:
     """Arrays of the arena, one row a sample, that forward leaves for backward."""
     scratch: Callable[[Op, Shape], BufferShapes] = field(default=_nothing)
     """Arrays of the arena that backward alone uses; found among `frame.kept` too."""
+    block: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
+    """Arrays that forward alone uses, of the same shape for any number of samples; found among `frame.kept` too."""
     derived: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
-    """Arrays made from the weights alone (packed, transformed), remade when the weights change."""
+    """Arrays made from the weights alone (packed, transformed) that dx reads, remade when the weights change."""
+    derived_forward: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
+    """The same that forward reads."""
     derive: Callable[[Op, Arrays, dict[str, np.ndarray]], None] | None = None
+    """Fill those of both kinds that there are."""
     deferred: Deferred | None = None
     """Used instead of adding to dw when the weight is large."""
 

@@ -12,6 +12,7 @@ from minicnn.engine import ops, reference_backend
 from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
 from minicnn.geometry import Window, make_window
 from minicnn.kernels import average_pool2d, conv2d, conv_relu_pool, dense, elementwise, max_pool2d
+from minicnn.kernels import conv_relu_pool_winograd as winograd
 from minicnn.kernels import softmax_crossentropy as ce
 
 
@@ -74,9 +75,12 @@ def _transpose(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
 
 def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
-    conv_relu_pool.conv_relu_pool_forward(
-        frame.x, *_weights(frame.w), frame.y, frame.kept["argmax"], op.window, op.pool
-    )
+    w, outputs, windows = _weights(frame.w), (frame.y, frame.kept["argmax"]), (op.window, op.pool)
+    if "winograd" in frame.derived:
+        weights = (*w, frame.derived["winograd"])
+        winograd.conv_relu_pool_winograd_forward(frame.x, weights, *outputs, frame.kept["block"], *windows)
+    else:
+        conv_relu_pool.conv_relu_pool_forward(frame.x, *w, *outputs, *windows)
 
 
 def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
@@ -94,8 +98,23 @@ def _by_filter_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     return {"by_filter": (op.filters, *op.window.kernel_size, shape[-1])}
 
 
-def _pack_by_filter(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
-    conv_relu_pool.pack_by_filter(w[0], derived["by_filter"])
+def _is_winograd(op: Any, shape: ops.Shape) -> bool:
+    return winograd.applies(op.window, op.pool, shape[-1], op.filters)
+
+
+def _winograd_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"winograd": (4, 4, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+
+
+def _winograd_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"block": winograd.block_shape(shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+
+
+def _derive_conv_relu_pool(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
+    if "winograd" in derived:
+        winograd.transform_weights(w[0], derived["winograd"])
+    if "by_filter" in derived:
+        conv_relu_pool.pack_by_filter(w[0], derived["by_filter"])
 
 
 # Dense
@@ -223,8 +242,10 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
         _conv_relu_pool_backward,
         reads="xy",
         kept=_argmax_of,
+        block=_winograd_block,
         derived=_by_filter_shape,
-        derive=_pack_by_filter,
+        derived_forward=_winograd_shape,
+        derive=_derive_conv_relu_pool,
     ),
     ops.Dense: Binding(
         _dense_forward,

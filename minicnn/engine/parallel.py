@@ -80,8 +80,8 @@ class Executor:
             work = [claim] * min(config.num_threads(), len(chunks))
         else:
             work = [iter(chunks[lane::LANES]) for lane in range(min(LANES, len(chunks)))]
-            self._derived.update(job.weights)
             job.stores = self._stores_for(len(x))
+        self._derived.update(job.weights)
         while len(self._workspaces) < len(work):
             self._workspaces.append(Workspace(self.plan, self._derived))
 

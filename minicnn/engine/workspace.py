@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
 from minicnn.engine.binding import Arrays, Frame, binding_of
+from minicnn.engine.ops import Shape
 from minicnn.engine.plan import ALIGNMENT, Buffer, Plan
 
 
@@ -20,9 +22,11 @@ class Workspace:
     def __init__(self, plan: Plan, derived: Derived) -> None:
         self.plan = plan
         self.bindings = [binding_of(step.op, plan.backend) for step in plan.steps]
-        raw = np.empty(plan.arena_nbytes + ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
-        self.arena = raw[start : start + plan.arena_nbytes]
+        self.arena = _aligned((plan.arena_nbytes,), "uint8")
+        self._blocks = [
+            _arrays(binding.block(step.op, step.input_shape), plan.dtype)
+            for step, binding in zip(plan.steps, self.bindings, strict=True)
+        ]
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
         self._derived = derived
         self._frames: dict[int, list[Frame]] = {}
@@ -44,26 +48,39 @@ class Workspace:
         views = {name: self.view(buffer, n) for name, buffer in self._buffers.items()}
         frame.y_buffer = views.get(step.op.name)
         frame.dx_buffer = views.get(f"{step.op.name}:dx")
-        frame.kept = {name: views[f"{step.op.name}:{name}"] for name in step.kept}
+        frame.kept = {name: views[f"{step.op.name}:{name}"] for name in step.kept} | self._blocks[index]
         frame.derived = self._derived.arrays[index]
         return frame
 
 
 class Derived:
-    """Arrays made from the weights alone: the layouts in which the backward pass reads them. Only dx needs any."""
+    """Arrays made from the weights alone: the layouts in which forward, or dx where it is wanted, reads them."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.arrays: list[dict[str, np.ndarray]] = []
         for step in plan.steps:
-            shapes = (
-                binding_of(step.op, plan.backend).derived(step.op, step.input_shape) if step.wants_dx else {}
-            )
-            self.arrays.append({name: np.empty(shape, plan.dtype) for name, shape in shapes.items()})
+            binding = binding_of(step.op, plan.backend)
+            shapes = dict(binding.derived_forward(step.op, step.input_shape))
+            if step.wants_dx:
+                shapes |= binding.derived(step.op, step.input_shape)
+            self.arrays.append(_arrays(shapes, plan.dtype))
 
     def update(self, weights: Sequence[Arrays]) -> None:
         """Remake all of them from `weights`, one tuple a step."""
         for step, w, arrays in zip(self.plan.steps, weights, self.arrays, strict=True):
-            derive = binding_of(step.op, self.plan.backend).derive
-            if arrays and derive is not None:
+            derive = binding_of(step.op, self.plan.backend).derive if arrays else None
+            if derive is not None:
                 derive(step.op, w, arrays)
+
+
+def _arrays(shapes: Mapping[str, Shape], dtype: str) -> dict[str, np.ndarray]:
+    return {name: _aligned(shape, dtype) for name, shape in shapes.items()}
+
+
+def _aligned(shape: Shape, dtype: str) -> np.ndarray:
+    """An uninitialised array that starts at a cache line: a vector that spans two costs double."""
+    nbytes = prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes].view(dtype).reshape(shape)

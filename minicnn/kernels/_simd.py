@@ -63,6 +63,28 @@ def add_tiles(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> tuple[np.
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
+def subtract_tiles(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """a − b, element by element."""
+    return tuple(x - y for x, y in zip(a, b, strict=True))
+
+
+def add_scaled_tile(
+    a: tuple[np.ndarray, ...], scalar: float, b: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """a + scalar·b, element by element, rounded once."""
+    return tuple(x + x.dtype.type(scalar) * y for x, y in zip(a, b, strict=True))
+
+
+def divide_tile(tile: tuple[np.ndarray, ...], scalar: float) -> tuple[np.ndarray, ...]:
+    """tile / scalar, correctly rounded: not times a rounded reciprocal."""
+    return tuple(vector / vector.dtype.type(scalar) for vector in tile)
+
+
+def is_finite(tile: tuple[np.ndarray, ...]) -> bool:
+    """Whether every element is."""
+    return all(bool(np.isfinite(vector).all()) for vector in tile)
+
+
 def load_row(
     tile: tuple[np.ndarray, ...], x: np.ndarray, at: int, count: int | None
 ) -> tuple[np.ndarray, ...]:

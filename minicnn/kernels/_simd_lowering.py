@@ -10,10 +10,13 @@ from numba.extending import lower_builtin, type_callable
 from minicnn.kernels._simd import (
     add_rows,
     add_scaled_rows,
+    add_scaled_tile,
     add_tiles,
+    divide_tile,
     first_half,
     fold_max,
     index_row,
+    is_finite,
     lanes,
     load_row,
     load_rows,
@@ -30,6 +33,7 @@ from minicnn.kernels._simd import (
     shifted,
     store_max,
     store_rows,
+    subtract_tiles,
     write,
     zeros,
     zeros_like,
@@ -102,6 +106,71 @@ def _lower_add_tiles(context, builder, sig, args):  # type: ignore[no-untyped-de
     a, b = (cgutils.unpack_tuple(builder, arg) for arg in args)
     result = [builder.fadd(x, y) for x, y in zip(a, b, strict=True)]
     return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(subtract_tiles)
+def _type_subtract_tiles(context):  # type: ignore[no-untyped-def]
+    return lambda a, b: a
+
+
+@lower_builtin(subtract_tiles, types.BaseTuple, types.BaseTuple)
+def _lower_subtract_tiles(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    a, b = (cgutils.unpack_tuple(builder, arg) for arg in args)
+    result = [builder.fsub(x, y) for x, y in zip(a, b, strict=True)]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(add_scaled_tile)
+def _type_add_scaled_tile(context):  # type: ignore[no-untyped-def]
+    return lambda a, scalar, b: a
+
+
+@lower_builtin(add_scaled_tile, types.BaseTuple, types.Float, types.BaseTuple)
+def _lower_add_scaled_tile(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    a, b = cgutils.unpack_tuple(builder, args[0]), cgutils.unpack_tuple(builder, args[2])
+    scalar = context.cast(builder, args[1], sig.args[1], sig.return_type.dtype.dtype)
+    factor = broadcast(builder, a[0].type, scalar)
+    result = [fused_multiply_add(builder, factor, y, x) for x, y in zip(a, b, strict=True)]
+    return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(divide_tile)
+def _type_divide_tile(context):  # type: ignore[no-untyped-def]
+    return lambda tile, scalar: tile
+
+
+@lower_builtin(divide_tile, types.BaseTuple, types.Float)
+def _lower_divide_tile(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    vectors = cgutils.unpack_tuple(builder, args[0])
+    number = context.cast(builder, args[1], sig.args[1], sig.return_type.dtype.dtype)
+    reciprocal = builder.fdiv(ir.Constant(number.type, 1), number)
+    minus, inverse = (broadcast(builder, vectors[0].type, k) for k in (builder.fneg(number), reciprocal))
+    result = []
+    for vector in vectors:
+        # The compiler may divide by multiplying with the reciprocal; one correction makes that exact (Markstein 1990,
+        # "Computation of elementary functions on the IBM RISC System/6000 processor", theorem 7).
+        quotient = builder.fmul(vector, inverse)
+        rest = fused_multiply_add(builder, minus, quotient, vector)
+        result.append(fused_multiply_add(builder, rest, inverse, quotient))
+    return context.make_tuple(builder, sig.return_type, result)
+
+
+@type_callable(is_finite)
+def _type_is_finite(context):  # type: ignore[no-untyped-def]
+    return lambda tile: types.boolean
+
+
+@lower_builtin(is_finite, types.BaseTuple)
+def _lower_is_finite(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    result = ir.Constant(ir.IntType(1), 1)
+    for vector in cgutils.unpack_tuple(builder, args[0]):
+        # ∞ − ∞ and NaN − NaN are NaN; every other difference of equals is ordered.
+        difference = builder.fsub(vector, vector)
+        bits = builder.bitcast(
+            builder.fcmp_ordered("ord", difference, difference), ir.IntType(vector.type.count)
+        )
+        result = builder.and_(result, builder.icmp_unsigned("==", bits, ir.Constant(bits.type, -1)))
+    return result
 
 
 @type_callable(read)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minicnn.geometry import make_window
+from tests.kernels import test_conv_relu_pool_winograd as winograd
 from tests.kernels import test_convolution as convolution
 from tests.kernels import test_dense_and_pooling as others
 from tests.kernels import test_optimizers as optimizers
@@ -59,6 +60,12 @@ def test_convolution_with_its_pool(name, pool):
     size = tuple(map(min, pool, case.window.output_size))
     window = make_window(case.window.output_size, size, size)
     drawn(convolution.test_conv_relu_pool_is_exact_on_integers)((case, window))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolution_with_its_pool_by_winograd(padding):
+    case = conv(16, 32, make_window((6, 5), (3, 3), padding=padding), images=2)
+    drawn(winograd.test_integers_are_exact_and_the_first_maximum_wins)(case)
 
 
 # Of (samples, channels, filters) each in turn needs the widest tiles; 520 channels are two blocks.

@@ -21,6 +21,7 @@ from minicnn.kernels._simd import (
     first_half,
     fold_max,
     index_row,
+    is_finite,
     lanes,
     load_row,
     load_rows,
@@ -37,6 +38,7 @@ from minicnn.kernels._simd import (
     shifted,
     store_max,
     store_rows,
+    subtract_tiles,
     write,
     zeros,
     zeros_like,
@@ -94,6 +96,15 @@ def maxima_of_whole_rows(x, w, y, argmax, count):
     store_max(y, argmax, 0, fold_max(state, load_row(zeros(y, ONE, ONE), w, 0, None), 1), None)
 
 
+def finite_or_not(x, w, y, argmax, count):
+    """Some tiles are, some have a NaN, −∞ or ∞ in the first vector, in the last lane, or where it is masked."""
+    for k in range(8):
+        tile = load_row(zeros(y, ONE, TWO), x, k * lanes(x), count)
+        other = load_row(zeros(y, ONE, TWO), w, k * lanes(x), count)
+        store_rows(y, (2 * k * lanes(x),), subtract_tiles(tile, other), count)
+        write(y, y.size - 2 * _simd.VECTOR_NBYTES + k, 1 if is_finite(tile) else 0)
+
+
 def routes(x, w, y, argmax, count):
     """What a ReLU and a pool let through."""
     passed = passed_row(zeros(y, ONE, TWO), x, w, 2, count)
@@ -107,6 +118,7 @@ PROGRAMS = (
     products,
     maxima,
     maxima_of_whole_rows,
+    finite_or_not,
     routes,
 )
 # For the first vector of a row, the last one and what is left of it, see `_simd`: (v − 1)·lanes < count ≤ v·lanes.
@@ -120,6 +132,9 @@ def results(program, dtype, index_type, left):
         x[::5] = np.nan
         w[::7] = np.nan
         w[3::4] = -np.inf
+    if getattr(program, "py_func", program) is finite_or_not:
+        x[lanes(x)] = np.nan
+        x[6 * lanes(x) - 1], x[7 * lanes(x)] = -np.inf, np.inf
     y, argmax = np.full(size, 7, dtype), rng.integers(0, 3, size).astype(index_type)
     program(x, w, y, argmax, lanes(x) + (left or lanes(x)))
     return y, argmax
@@ -140,7 +155,7 @@ def test_compiled_and_interpreted_programs_leave_the_same(program, dtype):
                 strict=True,
             ):
                 np.testing.assert_array_equal(ours, meant)
-            if program not in (maxima, sums, products, routes):
+            if program not in (maxima, sums, products, routes, finite_or_not):
                 break
 
 
