@@ -140,6 +140,8 @@ class Results:
     verdicts: tuple[Verdict, ...]
     quick: bool = False
     schema: int = SCHEMA
+    profiles: tuple[dict[str, Any], ...] = ()
+    """Networks step by step, in one thread: records of `minicnn.bench.profile`."""
 
     def measurement(self, name: str) -> Measured | None:
         return next((m for m in self.measurements if m.name == name), None)
@@ -171,6 +173,7 @@ def read(path: str | Path) -> Results:
             measurements=tuple(_measured(m) for m in content["measurements"]),
             verdicts=tuple(Verdict(**v) for v in content["verdicts"]),
             quick=bool(content["quick"]),
+            profiles=tuple(content.get("profiles", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
