@@ -148,7 +148,7 @@ def peers(*names: str) -> tuple[Contestant, ...]:
     return tuple(Contestant(name) for name in ("minicnn", *names))
 
 
-QUICK = Effort(rounds=5, steps=32, at_least_s=0.02)
+QUICK = Effort(rounds=5, steps=32, at_least_s=0.02, slow=False)
 HEAVY = Effort(rounds=7, steps=32)  # 224 steps in all: a block of 224 would keep 1.2 GB of images in memory
 SWEEP = Effort(rounds=5, steps=64)
 BATCH_SIZES = (1, 4, 16, 256, 1024, 4096)
@@ -204,6 +204,9 @@ MEASUREMENTS = (
         for size in IMAGE_SIZES
     ),
 )
+
+PROFILES = "book", "cats_and_dogs", "vgg_blocks"
+"""Networks that a whole run profiles layer by layer."""
 
 # Bars: what was promised before anything was measured. None may be loosened; a missed one is shown.
 

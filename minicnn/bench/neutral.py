@@ -110,11 +110,12 @@ class Network:
             images, labels = pictures[index, ..., np.newaxis] / np.float32(255), classes[index].astype(int)
         else:
             height, width, channels = self.input_shape
-            rng = np.random.default_rng(SEED)
-            patches = rng.random((number, 4, 4, channels), np.float32)
+            # Two generators: the first images are the same, however many there are.
+            draw, draw_noise = (np.random.default_rng([SEED, k]).random for k in range(2))
+            patches = draw((number, 4, 4, channels), np.float32)
             rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
             images = patches[:, rows[:, np.newaxis], columns]
-            images += 0.1 * rng.random(images.shape, np.float32)
+            images += np.float32(0.1) * draw_noise(images.shape, np.float32)
             labels = (patches[:, 0, 0, 0] * max(2, self.classes)).astype(int)
         if self.input_scale != 1:
             images = images * np.float32(self.input_scale)

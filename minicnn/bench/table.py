@@ -40,6 +40,8 @@ class Effort:
     """Of `fit` in a sample of a training step: a multiple of 32, which is one of Keras's steps_per_execution."""
     at_least_s: float = 0.1
     """A shorter call is repeated until a sample takes this long."""
+    slow: bool = True
+    """Also variants that take long to compile (XLA, torch.compile)."""
 
 
 @dataclass(frozen=True)

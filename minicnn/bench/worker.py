@@ -1,6 +1,6 @@
 """One peer in a process of its own: `python -m minicnn.bench.worker PEER`, a line of JSON in, a line of JSON out.
 
-    {"do": "build", "job": "train_step", "case": {…}, "batch_size": 64, "steps": 224, "folder": "/tmp/…"}
+    {"do": "build", "job": "train_step", "case": {…}, "batch_size": 64, "steps": 224, "folder": "/tmp/…", "slow": true}
       → {"variants": [{"variant": "fit", "answers": "/tmp/….npz", "first_call_s": 0.4}, {"variant": …, "error": …}]}
     {"do": "choose", "variants": ["fit"], "at_least_s": 0.1} → {"variant": "fit", "trials": {"fit": 0.0042}}
     {"do": "sample", "number": 3}                            → {"seconds": [0.0041, 0.0040, 0.0042]}
@@ -62,18 +62,23 @@ class Worker:
         return getattr(self, do)(**request)
 
     def build(
-        self, job: str, case: dict[str, Any], batch_size: int, steps: int, folder: str
+        self, job: str, case: dict[str, Any], batch_size: int, steps: int, folder: str, slow: bool
     ) -> dict[str, Any]:
-        """Make every variant of a job and let it run once; its answers go to a file."""
+        """Make every variant of a job (`slow`: also those that compile long) and let it run once.
+
+        Its answers go to a file.
+        """
         self.ready, self.chosen = {}, None  # what was built before is let go
         neutral, function = from_dict(case), getattr(self.peer, job, None)
         if function is None:
             raise ValueError(f"{self.peer.__name__} has no {job}")
         arguments = (neutral,) if isinstance(neutral, Convolution) else (neutral, batch_size, steps)
+        left_out = () if slow else getattr(self.peer, "SLOW", ())
         return {
             "variants": [
                 {"variant": variant} | self._made(variant, make, Path(folder))
                 for variant, make in function(*arguments).items()
+                if not any(word in variant for word in left_out)
             ]
         }
 

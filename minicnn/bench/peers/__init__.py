@@ -6,10 +6,11 @@ A peer's module has a function for every job that it supports, named like the jo
     inference(network, batch_size, steps) → Candidates        # steps is not used
     convolution_forward(convolution) → Candidates
     convolution_both(convolution) → Candidates
-    first_step(network) → None          # compile and make one training step; a process calls it once
-    listing() → None                    # the whole of `minicnn train`; a process calls it once
+    build(network) → model              # with `train_on_batch`: for the time to the first step
+    listing() → None                    # the whole of `minicnn train`, once in a process: for its memory
 
-and a constant REQUIRES, the distributions it needs. Only these modules import other libraries.
+and may have SLOW, words in the names of variants that compile too long for `minicnn bench --quick`. Only these modules
+import other libraries.
 """
 
 from collections.abc import Callable

@@ -18,6 +18,8 @@ from minicnn.config import num_threads
 tf.config.threading.set_intra_op_parallelism_threads(num_threads())
 tf.config.threading.set_inter_op_parallelism_threads(num_threads())
 
+SLOW = ("jit_compile=True",)
+
 
 def build(network: Network, jit_compile: bool | str = "auto", steps_per_execution: int = 1) -> Any:
     """The network with its weights, compiled for training."""
@@ -110,6 +112,23 @@ def convolution_both(convolution: Convolution) -> Candidates:
         return Job(lambda: dict(zip(("y", "dx", "dw", "db"), run(), strict=True)), run)
 
     return {f"jit_compile={jit}": partial(job, jit) for jit in (False, True)}
+
+
+def listing() -> None:
+    """What `minicnn train` does: the book's listing with one epoch, evaluated on the test images."""
+    from minicnn.bench.table import cases
+    from minicnn.datasets import mnist
+
+    (train_images, train_labels), (test_images, test_labels) = mnist.load_data()
+    train_images, test_images = (
+        images[..., np.newaxis].astype("float32") / 255 for images in (train_images, test_images)
+    )
+    train_targets, test_targets = (
+        keras.utils.to_categorical(labels) for labels in (train_labels, test_labels)
+    )
+    model = build(cases().NETWORKS["book"])
+    model.fit(train_images, train_targets, epochs=1, batch_size=64, verbose=0)
+    model.evaluate(test_images, test_targets, verbose=0)
 
 
 def conv_layer(convolution: Convolution, w: np.ndarray, b: np.ndarray) -> Any:

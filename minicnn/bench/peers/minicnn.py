@@ -1,5 +1,6 @@
 """minicnn itself, as its users run it: `fit`, `predict_on_batch`, and for a convolution's backward pass its engine."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,15 @@ def convolution_both(convolution: Convolution) -> Candidates:
         return Job(answers, run)
 
     return {"a plan of one op": job}
+
+
+def listing() -> None:
+    """`minicnn train` with one epoch, as the command runs it."""
+    import runpy
+    import sys
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as out:
+        sys.argv = ["minicnn", "train", "--epochs", "1", "--out", out]
+        with contextlib.suppress(SystemExit):
+            runpy.run_module("minicnn", run_name="__main__")

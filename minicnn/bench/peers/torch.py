@@ -15,6 +15,8 @@ from minicnn.config import num_threads
 
 torch.set_num_threads(num_threads())
 
+SLOW = ("compiled",)
+
 EPSILON = 1e-7**0.5
 """PyTorch adds ε outside the square root and Keras inside, as 1e-7: with its root both agree where a gradient is 0."""
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU}  # softmax and sigmoid belong to the loss here
