@@ -83,7 +83,9 @@ class Binding:
     scratch: Callable[[Op, Shape], BufferShapes] = field(default=_nothing)
     """Arrays of the arena that backward alone uses; found among `frame.kept` too."""
     block: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
-    """Arrays that forward alone uses, of the same shape for any number of samples; found among `frame.kept` too."""
+    """Arrays that a pass uses, of the same shape for any number of samples; found among `frame.kept` too."""
+    sums: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
+    """The same that only dw uses."""
     derived: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)
     """Arrays made from the weights alone (packed, transformed) that dx reads, remade when the weights change."""
     derived_forward: Callable[[Op, Shape], Mapping[str, Shape]] = field(default=_nothing)

@@ -3,6 +3,7 @@
 It calls no BLAS: a matrix product over a part of a batch would give other bits than over the whole.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,16 @@ import numpy as np
 from minicnn.engine import ops, reference_backend
 from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
 from minicnn.geometry import Window, make_window
-from minicnn.kernels import average_pool2d, conv2d, conv_relu_pool, dense, elementwise, max_pool2d
-from minicnn.kernels import conv_relu_pool_winograd as winograd
+from minicnn.kernels import (
+    average_pool2d,
+    conv2d,
+    conv2d_winograd,
+    conv_relu_pool,
+    dense,
+    elementwise,
+    max_pool2d,
+)
+from minicnn.kernels import conv_relu_pool_winograd as pool_winograd
 from minicnn.kernels import softmax_crossentropy as ce
 
 
@@ -35,13 +44,21 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _conv_forward(op: Any, frame: Frame) -> None:
-    frame.y = frame.y_buffer
-    conv2d.conv2d_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
+    _convolve(op, frame, conv2d.conv2d_forward)
 
 
 def _conv_relu_forward(op: Any, frame: Frame) -> None:
+    _convolve(op, frame, conv2d.conv_relu_forward)
+
+
+def _convolve(op: Any, frame: Frame, direct: Callable[..., None]) -> None:
     frame.y = frame.y_buffer
-    conv2d.conv_relu_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
+    w, b = _weights(frame.w)
+    if "u" in frame.derived:
+        weights, is_relu = (w, b, frame.derived["u"]), direct is conv2d.conv_relu_forward
+        conv2d_winograd.forward(frame.x, weights, frame.y, frame.kept["block"], op.window, is_relu)
+    else:
+        direct(frame.x, w, b, frame.y, op.window, op.groups)
 
 
 def _conv_backward(op: Any, frame: Frame) -> None:
@@ -55,19 +72,51 @@ def _conv_relu_backward(op: Any, frame: Frame) -> None:
 
 
 def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
+    is_winograd, block = "u" in frame.derived, frame.kept.get("block")
     if frame.dw:
-        conv2d.conv2d_backward_w(dz, frame.x, *_weights(frame.dw), op.window, op.groups)
+        gradients = _weights(frame.dw)
+        if is_winograd:
+            conv2d_winograd.backward_w(dz, frame.x, gradients, block, frame.kept["sums"], op.window)
+        else:
+            conv2d.conv2d_backward_w(dz, frame.x, *gradients, op.window, op.groups)
     if frame.dx_buffer is not None:
-        frame.dx = frame.dx_buffer
-        conv2d.conv2d_backward_x(dz, frame.derived["transposed"], frame.dx, op.window, op.groups)
+        frame.dx, w_t = frame.dx_buffer, frame.derived["transposed"]
+        if is_winograd:
+            conv2d_winograd.backward_x(dz, (w_t, frame.derived["u_t"]), frame.dx, block, op.window)
+        else:
+            conv2d.conv2d_backward_x(dz, w_t, frame.dx, op.window, op.groups)
 
 
-def _transposed_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+def _is_winograd(op: Any, shape: ops.Shape) -> bool:
+    return conv2d_winograd.applies(op.window, op.groups, shape[-1], op.filters)
 
 
-def _transpose(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
-    conv2d.pack_transposed(w[0], derived["transposed"], op.groups)
+def _conv_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"block": conv2d_winograd.block_shape(shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+
+
+def _conv_sums(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"sums": (conv2d_winograd.POSITIONS, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+
+
+def _u_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    return {"u": (conv2d_winograd.POSITIONS, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+
+
+def _transposed_shapes(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    transposed = {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+    if not _is_winograd(op, shape):
+        return transposed
+    return transposed | {"u_t": (conv2d_winograd.POSITIONS, op.filters, shape[-1])}
+
+
+def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
+    if "u" in derived:
+        conv2d_winograd.transform_weights(w[0], derived["u"])
+    if "transposed" in derived:
+        conv2d.pack_transposed(w[0], derived["transposed"], op.groups)
+    if "u_t" in derived:
+        conv2d_winograd.transform_weights(derived["transposed"], derived["u_t"])
 
 
 # Convolution, ReLU and pooling in one
@@ -78,7 +127,9 @@ def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
     w, outputs, windows = _weights(frame.w), (frame.y, frame.kept["argmax"]), (op.window, op.pool)
     if "winograd" in frame.derived:
         weights = (*w, frame.derived["winograd"])
-        winograd.conv_relu_pool_winograd_forward(frame.x, weights, *outputs, frame.kept["block"], *windows)
+        pool_winograd.conv_relu_pool_winograd_forward(
+            frame.x, weights, *outputs, frame.kept["block"], *windows
+        )
     else:
         conv_relu_pool.conv_relu_pool_forward(frame.x, *w, *outputs, *windows)
 
@@ -98,21 +149,21 @@ def _by_filter_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     return {"by_filter": (op.filters, *op.window.kernel_size, shape[-1])}
 
 
-def _is_winograd(op: Any, shape: ops.Shape) -> bool:
-    return winograd.applies(op.window, op.pool, shape[-1], op.filters)
+def _is_pool_winograd(op: Any, shape: ops.Shape) -> bool:
+    return pool_winograd.applies(op.window, op.pool, shape[-1], op.filters)
 
 
 def _winograd_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"winograd": (4, 4, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+    return {"winograd": (4, 4, shape[-1], op.filters)} if _is_pool_winograd(op, shape) else {}
 
 
 def _winograd_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"block": winograd.block_shape(shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+    return {"block": pool_winograd.block_shape(shape[-1], op.filters)} if _is_pool_winograd(op, shape) else {}
 
 
 def _derive_conv_relu_pool(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "winograd" in derived:
-        winograd.transform_weights(w[0], derived["winograd"])
+        pool_winograd.transform_weights(w[0], derived["winograd"])
     if "by_filter" in derived:
         conv_relu_pool.pack_by_filter(w[0], derived["by_filter"])
 
@@ -232,7 +283,13 @@ def _softmax_crossentropy_backward(op: Any, frame: Frame) -> None:
     )
 
 
-_CONV = {"derived": _transposed_shape, "derive": _transpose}
+_CONV = {
+    "block": _conv_block,
+    "sums": _conv_sums,
+    "derived": _transposed_shapes,
+    "derived_forward": _u_shape,
+    "derive": _derive_conv,
+}
 
 BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
     ops.Conv2D: Binding(_conv_forward, _conv_backward, reads="x", **_CONV),

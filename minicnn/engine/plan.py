@@ -22,7 +22,7 @@ INPUT = "input"
 ALIGNMENT = 64
 """Bytes: a cache line, and one AVX-512 vector."""
 
-CHUNK_BYTES = 768 * 1024
+CHUNK_BYTES = 1 << 20
 """What a chunk's arena may take: it should stay in one core's L2 cache."""
 
 MAX_CAPACITY = 64

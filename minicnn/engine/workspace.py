@@ -23,10 +23,12 @@ class Workspace:
         self.plan = plan
         self.bindings = [binding_of(step.op, plan.backend) for step in plan.steps]
         self.arena = _aligned((plan.arena_nbytes,), "uint8")
-        self._blocks = [
-            _arrays(binding.block(step.op, step.input_shape), plan.dtype)
-            for step, binding in zip(plan.steps, self.bindings, strict=True)
-        ]
+        self._blocks: list[dict[str, np.ndarray]] = []
+        for step, binding in zip(plan.steps, self.bindings, strict=True):
+            shapes = dict(binding.block(step.op, step.input_shape))
+            if step.wants_dw:
+                shapes |= binding.sums(step.op, step.input_shape)
+            self._blocks.append(_arrays(shapes, plan.dtype))
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
         self._derived = derived
         self._frames: dict[int, list[Frame]] = {}

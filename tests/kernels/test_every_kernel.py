@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minicnn.geometry import make_window
+from tests.kernels import test_conv2d_winograd as conv2d_winograd
 from tests.kernels import test_conv_relu_pool_winograd as winograd
 from tests.kernels import test_convolution as convolution
 from tests.kernels import test_dense_and_pooling as others
@@ -66,6 +67,12 @@ def test_convolution_with_its_pool(name, pool):
 def test_convolution_with_its_pool_by_winograd(padding):
     case = conv(16, 32, make_window((6, 5), (3, 3), padding=padding), images=2)
     drawn(winograd.test_integers_are_exact_and_the_first_maximum_wins)(case)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolution_by_winograd(padding):
+    case = conv(32, 32, make_window((6, 5), (3, 3), padding=padding), images=2)
+    drawn(conv2d_winograd.test_integers_are_exact)(case)
 
 
 # Of (samples, channels, filters) each in turn needs the widest tiles; 520 channels are two blocks.
