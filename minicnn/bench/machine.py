@@ -88,7 +88,7 @@ def caches() -> dict[str, int]:
 
 
 def blas() -> str:
-    about = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index]
+    about = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{about.get('name')} {about.get('version')}"
 
 

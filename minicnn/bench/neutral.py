@@ -107,7 +107,8 @@ class Network:
 
             (pictures, classes), _ = mnist.load_data()
             index = np.arange(number) % len(pictures)
-            images, labels = pictures[index, ..., np.newaxis] / np.float32(255), classes[index].astype(int)
+            images = np.divide(pictures[index, ..., np.newaxis], 255, dtype=np.float32)
+            labels = classes[index].astype(int)
         else:
             height, width, channels = self.input_shape
             # Two generators: the first images are the same, however many there are.

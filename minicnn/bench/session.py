@@ -114,10 +114,11 @@ class Worker(Child):
             DeadWorker: it won't answer any more.
             ValueError: it answers with an error.
         """
+        pipe: Any = self.process.stdin
         with self:
             try:
-                self.process.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
-                self.process.stdin.flush()  # type: ignore[union-attr]
+                pipe.write(json.dumps(request) + "\n")
+                pipe.flush()
             except BrokenPipeError:
                 raise DeadWorker(self._gone()) from None
             answer = self._receive()
@@ -126,8 +127,9 @@ class Worker(Child):
         return answer
 
     def _receive(self) -> dict[str, Any]:
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
-        line = self.process.stdout.readline() if ready else ""  # type: ignore[union-attr]
+        pipe: Any = self.process.stdout
+        ready, _, _ = select.select([pipe], [], [], PATIENCE_S)
+        line = pipe.readline() if ready else ""
         if not line:
             raise DeadWorker(self._gone())
         return json.loads(line)
