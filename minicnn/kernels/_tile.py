@@ -119,14 +119,21 @@ def add_bias_gradient(dy, db):  # type: ignore[no-untyped-def]
     all of it in float64 made the weight gradient of that layer 60 % slower.
     """
     if db.size > 0:
-        flat, part, sums = dy.reshape(-1), np.zeros_like(db), np.zeros(db.size, np.float64)
-        for first in range(0, flat.size, BIAS_TERMS * db.size):
-            for start in range(first, min(first + BIAS_TERMS * db.size, flat.size), db.size):
-                for f in range(db.size):
-                    part[f] += flat[start + f]
-            flush(part, sums)
-        for f in range(db.size):
-            db[f] += sums[f]
+        flat, filters, sums = dy.reshape(-1), db.size, np.zeros(db.size, np.float64)
+        whole = flat.size - flat.size % (BIAS_TERMS * filters)
+        for first in range(0, whole, BIAS_TERMS * filters):
+            # Written out, the part stays in registers.
+            for f in range(filters):
+                at = first + f
+                part = read(flat, at) + read(flat, at + filters)
+                part = part + read(flat, at + 2 * filters) + read(flat, at + 3 * filters)
+                part = part + read(flat, at + 4 * filters) + read(flat, at + 5 * filters)
+                sums[f] += part + read(flat, at + 6 * filters) + read(flat, at + 7 * filters)
+        for f in range(filters):
+            part = np.zeros_like(db[0])
+            for at in range(whole + f, flat.size, filters):
+                part += flat[at]
+            db[f] += sums[f] + part
 
 
 @inner
