@@ -27,6 +27,12 @@ def images_per_block(images, pixels):  # type: ignore[no-untyped-def]
 
 
 @inner
+def band_rows(window):  # type: ignore[no-untyped-def]
+    """Output rows in a band of a large image; by the width alone, so that a part of an image has the same bands."""
+    return max(1, PIXELS_PER_BLOCK // window.output_size[1])
+
+
+@inner
 def padded_shape(x, images, window):  # type: ignore[no-untyped-def]
     """(images, H, W, C) with the rows and columns that the window reads outside the image; images = 0 if none."""
     top, left = window.pads_before

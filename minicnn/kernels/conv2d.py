@@ -24,8 +24,8 @@ from minicnn.kernels._simd import (
     zeros_like,
 )
 from minicnn.kernels._sliding import (
-    PIXELS_PER_BLOCK,
     aligned_zeros,
+    band_rows,
     images_per_block,
     pad_images,
     padded_shape,
@@ -53,6 +53,7 @@ from minicnn.kernels.conv2d_depthwise import (
     depthwise_forward,
     is_depthwise,
 )
+from minicnn.kernels.conv2d_narrow import is_narrow, narrow_backward_x
 
 
 def conv2d_forward(
@@ -133,27 +134,34 @@ def pack_transposed(w: np.ndarray, w_t: np.ndarray, groups: int) -> None:
                         w_t[p, q, f, g * channels + c] = w[p, q, c, g * filters + f]
 
 
-def conv2d_backward_x(dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, groups: int) -> None:
-    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t, which is w after `pack_transposed`."""
+def conv2d_backward_x(
+    dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, groups: int, phase: int = 0
+) -> None:
+    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t, which is w after `pack_transposed`.
+
+    `phase`: dy and dx are a part of the rows of an image, and so many rows of dy before them belong to their band.
+    """
     if is_depthwise(w_t.shape, groups):
         depthwise_backward_x(dy, w_t, dx, window)
+    elif is_narrow(w_t.shape, window, groups):
+        narrow_backward_x(dy, w_t, dx, window, phase)
     else:
-        _backward_x(dy, w_t, dx, window, groups)
+        _backward_x(dy, w_t, dx, window, groups, phase)
 
 
 @kernel
-def _backward_x(dy, w_t, dx, window, groups):  # type: ignore[no-untyped-def]
+def _backward_x(dy, w_t, dx, window, groups, phase):  # type: ignore[no-untyped-def]
     (out_h, out_w), channels = window.output_size, dx.shape[3] // groups
     block = images_per_block(len(dy), out_h * out_w)
     # Bands of rows end with an image, so that the order of an element's additions doesn't depend on the chunk.
-    band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
-    pairs = np.empty((2, block * band * out_w), np.int64)
+    band = band_rows(window)
+    pairs = np.empty((2, block * min(band, out_h) * out_w), np.int64)
     flat = dx.reshape(-1)
     for k in range(flat.size):
         flat[k] = 0
     for first in range(0, len(dy), block):
-        for top in range(0, out_h, band):
-            part = (first, min(first + block, len(dy)), top, min(top + band, out_h))
+        for top in range(-phase, out_h, band):
+            part = (first, min(first + block, len(dy)), max(0, top), min(top + band, out_h))
             for tap in range(window.kernel_size[0] * window.kernel_size[1]):
                 number = pixel_pairs(dy, dx, window, tap, part, pairs)
                 for g in range(groups):
@@ -185,23 +193,34 @@ def _scatter(dy, w_t, dx, routes, columns, width):  # type: ignore[no-untyped-de
 
 
 def conv2d_backward_w(
-    dy: np.ndarray, x: np.ndarray, dw: np.ndarray, db: np.ndarray, window: Window, groups: int
+    dy: np.ndarray,
+    x: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray,
+    window: Window,
+    groups: int,
+    rows: tuple[int, int] | None = None,
 ) -> None:
-    """Add the gradients of w and b, image by image, to dw (P, Q, C/groups, F) and db ((F,), or (0,) for none)."""
+    """Add the gradients of w and b, image by image, to dw (P, Q, C/groups, F) and db ((F,), or (0,) for none).
+
+    `rows` (start, stop): only to those rows of dw seen as (P·Q·C/groups, F). It is ignored, and all are added to,
+    when the convolution is depthwise.
+    """
     if is_depthwise(dw.shape, groups):
         depthwise_backward_w(dy, x, dw, db, window)
     else:
-        _backward_w(dy, x, dw, db, window, groups)
+        start, stop = rows or (0, dw.size // dw.shape[3])
+        _backward_w(dy, x, dw, db, window, groups, start, stop)
 
 
 @kernel
-def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
+def _backward_w(dy, x, dw, db, window, groups, start, stop):  # type: ignore[no-untyped-def]
     (out_h, out_w), all_filters, filters = window.output_size, dw.shape[3], dw.shape[3] // groups
     block = images_per_block(len(x), out_h * out_w)
-    band = max(1, min(out_h, PIXELS_PER_BLOCK // out_w))
+    band = band_rows(window)
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
-    taps = tap_offsets(dw, padded.shape, window)
+    taps = tap_offsets(dw, padded.shape, window)[start:stop]
     add_bias_gradient(dy, db)
     for first in range(0, len(x), block):
         number = min(block, len(x) - first)
@@ -214,7 +233,7 @@ def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
             pixels = starts[top * out_w : ((number - 1) * out_h + min(out_h, top + band)) * out_w]
             place = (first * out_h + top) * out_w * all_filters
             for g in range(groups):
-                routes = (taps, pixels, shift + g * dw.shape[2], place)
+                routes = (taps, pixels, shift + g * dw.shape[2], place, start)
                 f, end = g * filters, (g + 1) * filters
                 while f < end:
                     width = width_for(x, end - f)
@@ -231,7 +250,7 @@ def _backward_w(dy, x, dw, db, window, groups):  # type: ignore[no-untyped-def]
 @inner
 def _correlate(x, dy, dw, routes, columns, width):  # type: ignore[no-untyped-def]
     """Filters f … f + count − 1 of all rows of dw: tile rows are weight rows, terms are pixels."""
-    taps, pixels, shift, place = routes
+    taps, pixels, shift, place, first = routes
     f, count = columns
     stride, last, row = dw.shape[3], taps.size - 1, zeros(x, ROW_1, width)
     for r in range(0, taps.size, 6):
@@ -244,4 +263,4 @@ def _correlate(x, dy, dw, routes, columns, width):  # type: ignore[no-untyped-de
                     part, x, offsets, read(pixels, t), load_row(row, dy, place + t * stride + f, count)
                 )
             tile = add_tiles(tile, part)
-        add_rows(dw, six_steps(r, last, stride, f), tile, count)
+        add_rows(dw, six_steps(r, last, stride, first * stride + f), tile, count)
