@@ -21,6 +21,7 @@ from minicnn.kernels import (
     elementwise,
     max_pool2d,
 )
+from minicnn.kernels import conv_relu_pool_windows as windows
 from minicnn.kernels import conv_relu_pool_winograd as pool_winograd
 from minicnn.kernels import softmax_crossentropy as ce
 
@@ -124,14 +125,14 @@ def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
 
 def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
-    w, outputs, windows = _weights(frame.w), (frame.y, frame.kept["argmax"]), (op.window, op.pool)
+    w, outputs = _weights(frame.w), (frame.y, frame.kept["argmax"])
     if "winograd" in frame.derived:
         weights = (*w, frame.derived["winograd"])
         pool_winograd.conv_relu_pool_winograd_forward(
-            frame.x, weights, *outputs, frame.kept["block"], *windows
+            frame.x, weights, *outputs, frame.kept["block"], op.window, op.pool
         )
     else:
-        conv_relu_pool.conv_relu_pool_forward(frame.x, *w, *outputs, *windows)
+        conv_relu_pool.conv_relu_pool_forward(frame.x, *w, *outputs, op.window, op.pool)
 
 
 def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
@@ -140,12 +141,16 @@ def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
         conv_relu_pool.conv_relu_pool_backward_w(*maxima, frame.x, *_weights(frame.dw), op.window, op.pool)
     if frame.dx_buffer is not None:
         frame.dx = frame.dx_buffer
-        conv_relu_pool.conv_relu_pool_backward_x(
-            *maxima, frame.derived["by_filter"], frame.dx, op.window, op.pool
-        )
+        if "by_window" in frame.derived:
+            windows.windows_backward_x(*maxima, frame.derived["by_window"], frame.dx, op.window)
+        else:
+            packed = frame.derived["by_filter"]
+            conv_relu_pool.conv_relu_pool_backward_x(*maxima, packed, frame.dx, op.window, op.pool)
 
 
-def _by_filter_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+def _packed_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    if _is_pool_winograd(op, shape):
+        return {"by_window": windows.packed_shape(shape[-1], op.filters)}
     return {"by_filter": (op.filters, *op.window.kernel_size, shape[-1])}
 
 
@@ -164,6 +169,8 @@ def _winograd_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
 def _derive_conv_relu_pool(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "winograd" in derived:
         pool_winograd.transform_weights(w[0], derived["winograd"])
+    if "by_window" in derived:
+        windows.pack_for_windows(w[0], derived["by_window"])
     if "by_filter" in derived:
         conv_relu_pool.pack_by_filter(w[0], derived["by_filter"])
 
@@ -300,7 +307,7 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
         reads="xy",
         kept=_argmax_of,
         block=_winograd_block,
-        derived=_by_filter_shape,
+        derived=_packed_shape,
         derived_forward=_winograd_shape,
         derive=_derive_conv_relu_pool,
     ),

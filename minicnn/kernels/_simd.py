@@ -233,3 +233,37 @@ def select_row(
 ) -> tuple[np.ndarray, ...]:
     """The row where `where` equals index, else 0."""
     return tuple(np.where(b == index, a, a.dtype.type(0)) for a, b in zip(row, where, strict=True))
+
+
+def copy_transposed(y: np.ndarray, to: int, step: int, x: np.ndarray, at: int, x_step: int) -> None:
+    """y[to + k·step + l] = x[at + l·x_step + k] for all lanes k and l of a vector: a square block."""
+    block = np.arange(lanes(x))
+    y.reshape(-1)[to + block[:, None] * step + block] = x.reshape(-1)[at + block * x_step + block[:, None]]
+
+
+def add_transposed(y: np.ndarray, to: int, step: int, x: np.ndarray, at: int, x_step: int) -> None:
+    """The same with += for =."""
+    block = np.arange(lanes(x))
+    y.reshape(-1)[to + block[:, None] * step + block] += x.reshape(-1)[at + block * x_step + block[:, None]]
+
+
+def append_passed(
+    lists: tuple[np.ndarray, np.ndarray],
+    at: int,
+    maxima: tuple[np.ndarray, np.ndarray, np.ndarray],
+    first: int,
+    tap: int,
+    places: tuple[int, int],
+) -> int:
+    """Append the gradients that reach one tap of the pool, and their places, to two lists; returns how many.
+
+    With (dy, y, argmax) = maxima and (place, step) = places: of one vector of gradients dy[first + k], those with y > 0
+    and argmax == tap go to lists[0][at:], and place + k·step (int32) to lists[1][at:]. As many numbers of the lists as
+    a vector has are overwritten.
+    """
+    dy, y, argmax = (a.reshape(-1)[first : first + lanes(maxima[0])] for a in maxima)
+    passed = np.flatnonzero((y > 0) & (argmax == tap))
+    place, step = places
+    lists[0][at : at + passed.size] = dy[passed]
+    lists[1][at : at + passed.size] = place + passed * step
+    return passed.size

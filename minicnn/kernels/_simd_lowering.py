@@ -12,6 +12,9 @@ from minicnn.kernels._simd import (
     add_scaled_rows,
     add_scaled_tile,
     add_tiles,
+    add_transposed,
+    append_passed,
+    copy_transposed,
     divide_tile,
     first_half,
     fold_max,
@@ -43,6 +46,7 @@ from minicnn.kernels._vectors import (
     advance,
     broadcast,
     broadcast_integer,
+    compress,
     element_pointer,
     fused_multiply_add,
     keep_order,
@@ -52,6 +56,7 @@ from minicnn.kernels._vectors import (
     row_places,
     store_vector,
     tile_type,
+    transpose_vectors,
 )
 
 
@@ -463,3 +468,69 @@ for _function, _combine in ((store_rows, None), (add_rows, lambda builder, a, b:
     lower_builtin(_function, types.Array, types.BaseTuple, types.BaseTuple, types.Any)(
         _lower_row_writer(_combine)
     )
+
+
+def _lower_transposed(combine):  # type: ignore[no-untyped-def]
+    """Lowering of a function (y, to, step, x, at, x_step) that writes combine(old row, column of x)."""
+
+    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        vector = context.get_value_type(VectorType(sig.args[0].dtype))
+
+        def rows(which):  # type: ignore[no-untyped-def]
+            array_type, (array, offset, step) = sig.args[which], args[which : which + 3]
+            pointer = element_pointer(context, builder, array_type, array, offset)
+            steps = [builder.mul(step, ir.Constant(step.type, k)) for k in range(vector.count)]
+            return [builder.gep(pointer, [k]) for k in steps]
+
+        columns = transpose_vectors(builder, [load_vector(builder, vector, row) for row in rows(3)])
+        for row, column in zip(rows(0), columns, strict=True):
+            if combine:
+                column = combine(builder, load_vector(builder, vector, row), column)
+            store_vector(builder, vector, column, row)
+        return context.get_dummy_value()
+
+    return lower
+
+
+for _function, _combine in (
+    (copy_transposed, None),
+    (add_transposed, lambda builder, a, b: builder.fadd(a, b)),
+):
+    type_callable(_function)(lambda context: lambda y, to, step, x, at, x_step: types.none)
+    lower_builtin(
+        _function, types.Array, types.Integer, types.Integer, types.Array, types.Integer, types.Integer
+    )(_lower_transposed(_combine))
+
+
+@type_callable(append_passed)
+def _type_append_passed(context):  # type: ignore[no-untyped-def]
+    return lambda lists, at, maxima, first, tap, places: types.intp
+
+
+@lower_builtin(
+    append_passed,
+    types.BaseTuple,
+    types.Integer,
+    types.BaseTuple,
+    types.Integer,
+    types.Integer,
+    types.BaseTuple,
+)
+def _lower_append_passed(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    lists, maxima, places = (cgutils.unpack_tuple(builder, args[k]) for k in (0, 2, 5))
+    vector = context.get_value_type(VectorType(sig.args[2][0].dtype))
+    integers = ir.VectorType(ir.IntType(32), vector.count)
+    taps = ir.VectorType(context.get_value_type(sig.args[2][2].dtype), vector.count)
+    dy, y, argmax = (
+        load_vector(builder, kind, element_pointer(context, builder, array_type, array, args[3]))
+        for kind, array_type, array in zip((vector, vector, taps), sig.args[2], maxima, strict=True)
+    )
+    is_tap = builder.icmp_signed("==", argmax, broadcast(builder, taps, builder.trunc(args[4], taps.element)))
+    passed = builder.and_(builder.fcmp_ordered(">", y, ir.Constant(vector, None)), is_tap)
+    place, step = (broadcast(builder, integers, builder.trunc(n, integers.element)) for n in places)
+    numbers = builder.add(place, builder.mul(step, ir.Constant(integers, list(range(vector.count)))))
+    for value, array_type, array in zip((dy, numbers), sig.args[0], lists, strict=True):
+        pointer = element_pointer(context, builder, array_type, array, args[1])
+        store_vector(builder, value.type, compress(builder, value, passed), pointer)
+    bits = builder.bitcast(passed, ir.IntType(vector.count))
+    return builder.zext(builder.ctpop(bits), ir.IntType(64))

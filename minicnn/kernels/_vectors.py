@@ -117,6 +117,33 @@ def fused_multiply_add(builder, a, b, c):  # type: ignore[no-untyped-def]
     return builder.call(function, [a, b, c])
 
 
+def compress(builder, value, mask):  # type: ignore[no-untyped-def]
+    """The lanes of the vector where the mask is set, side by side from lane 0 on; then anything."""
+    signature = ir.FunctionType(value.type, [value.type, mask.type, value.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, signature, f"llvm.experimental.vector.compress.{suffix(value.type)}"
+    )
+    return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
+
+
+def transpose_vectors(builder, rows):  # type: ignore[no-untyped-def]
+    """As many vectors as each has lanes, lane l of vector k becoming lane k of vector l.
+
+    Blocks of step × step numbers beside the diagonal change places, for step = 1, 2, 4, ….
+    """
+    rows, size, step = list(rows), len(rows), 1
+    while step < size:
+        upper = [k - step + size if k & step else k for k in range(size)]
+        lower = [k + size if k & step else k + step for k in range(size)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), size), lanes) for lanes in (upper, lower)]
+        for k in range(size):
+            if not k & step:
+                pair = rows[k], rows[k + step]
+                rows[k], rows[k + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+        step *= 2
+    return rows
+
+
 def broadcast_integer(builder, vector, number):  # type: ignore[no-untyped-def]
     return broadcast(builder, vector, builder.sitofp(number, vector.element))
 

@@ -14,6 +14,8 @@ from minicnn.kernels._simd import (
     VECTOR_NBYTES,
     add_rows,
     add_scaled_rows,
+    add_transposed,
+    copy_transposed,
     index_row,
     lanes,
     load_rows,
@@ -39,12 +41,14 @@ PRODUCTS = 160
 @kernel
 def pack_by_filter(w: np.ndarray, packed: np.ndarray) -> None:
     """packed (F, P, Q, C), overwritten: w (P, Q, C, F) with the filters first."""
-    kernel_h, kernel_w, channels, filters = w.shape
-    size = kernel_h * kernel_w * channels
-    for first in range(0, filters, 16):
-        for r in range(size):
-            for f in range(first, min(first + 16, filters)):
-                write(packed, f * size + r, read(w, r * filters + f))
+    filters, size = len(packed), packed[0].size
+    whole_f, whole_r = filters // lanes(w) * lanes(w), size // lanes(w) * lanes(w)
+    for f in range(0, whole_f, lanes(w)):
+        for r in range(0, whole_r, lanes(w)):
+            copy_transposed(packed, f * size + r, size, w, r * filters + f, filters)
+    for f in range(filters):
+        for r in range(whole_r if f < whole_f else 0, size):
+            write(packed, f * size + r, read(w, r * filters + f))
 
 
 @kernel
@@ -220,14 +224,17 @@ def _add_bias_gradient(dy, y, db):  # type: ignore[no-untyped-def]
 
 @inner
 def _add_transposed(dw_by_filter, dw):  # type: ignore[no-untyped-def]
-    """dw (P, Q, C, F) += dw_by_filter (F, P, Q, C), sixteen filters at a time so that the lines read stay in L1."""
+    """dw (P, Q, C, F) += dw_by_filter (F, P, Q, C), in square blocks of vectors as far as they go."""
     filters = len(dw_by_filter)
     size = dw_by_filter.size // filters
-    for first in range(0, filters, 16):
-        for r in range(size):
-            for f in range(first, min(first + 16, filters)):
-                total = read(dw, r * filters + f) + read(dw_by_filter, f * size + r)
-                write(dw, r * filters + f, total)
+    whole_f, whole_r = filters // lanes(dw) * lanes(dw), size // lanes(dw) * lanes(dw)
+    for r in range(0, whole_r, lanes(dw)):
+        for f in range(0, whole_f, lanes(dw)):
+            add_transposed(dw, r * filters + f, filters, dw_by_filter, f * size + r, size)
+    for r in range(size):
+        for f in range(whole_f if r < whole_r else 0, filters):
+            total = read(dw, r * filters + f) + read(dw_by_filter, f * size + r)
+            write(dw, r * filters + f, total)
 
 
 @inner

@@ -1,4 +1,7 @@
-"""The Winograd kernel of conv+ReLU+pool: exact on integers, within its own bound, and direct where numbers end."""
+"""The kernels of conv+ReLU+pool for 3×3 taps and many channels: forward by Winograd, dx window by window.
+
+Exact on integers, within their bounds on real numbers, the same bits in any chunk; forward is direct where numbers end.
+"""
 
 import numpy as np
 import pytest
@@ -6,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minicnn.geometry import make_window
-from minicnn.kernels import conv_relu_pool_winograd
+from minicnn.kernels import conv_relu_pool_windows, conv_relu_pool_winograd
 from minicnn.reference import conv_relu_pool as reference
+from minicnn.reference.conv2d import conv2d_backward, conv2d_forward
 from minicnn.testing.tolerances import conv2d_bound
 from minicnn.testing.tolerances.arithmetic import Arithmetic
 from tests.kernels.cases import DTYPES, ConvCase, at_every_alignment
@@ -33,6 +37,14 @@ def winograd(case, x, w, b):
         x, (w, b, u), y, argmax, block, case.window, pool_of(case)
     )
     return y, argmax
+
+
+def windows(case, maxima, w):
+    packed = np.full(conv_relu_pool_windows.packed_shape(*w.shape[2:]), np.nan, case.dtype)
+    conv_relu_pool_windows.pack_for_windows(w, packed)
+    dx = np.full((len(maxima[0]), *case.window.image_size, case.channels), 7, case.dtype)
+    conv_relu_pool_windows.windows_backward_x(*maxima, packed, dx, case.window)
+    return dx
 
 
 @st.composite
@@ -63,6 +75,9 @@ def test_integers_are_exact_and_the_first_maximum_wins(case):
     expected, residuals = reference.conv_relu_pool_forward(x, w, bias(b), case.window, pool_of(case))
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(argmax[y > 0], residuals.pool.argmax[y > 0])
+    dy = np.random.default_rng(case.seed).integers(-3, 4, y.shape).astype(case.dtype)
+    dx, _, _ = reference.conv_relu_pool_backward(dy, residuals)
+    np.testing.assert_array_equal(windows(case, (dy, y, argmax), w), dx)
 
 
 SCALES = st.sampled_from(("normal", "after a ReLU", "one sign", "sizes from 2⁻¹⁰ to 2¹⁰", "subnormal"))
@@ -97,15 +112,44 @@ def test_real_numbers_are_within_winograds_bound(case, of_x, of_w):
     assert (abs(y - exact) <= worst).all()
 
 
+@given(cases())
+@settings(max_examples=30)
+@example(BOOK)
+def test_dx_is_within_the_rounding_bound(case):
+    x, w, b, _ = case.arrays(real=True)
+    y, argmax = winograd(case, x, w, b)
+    dy = np.random.default_rng(case.seed).standard_normal(y.shape).astype(case.dtype)
+    exact, magnitude = (
+        routed_dx(case, *(a.astype(np.float64) for a in arrays), y, argmax)
+        for arrays in ((dy, w), (abs(dy), abs(w)))
+    )
+    # An element gets at most one product of each filter from each of four windows.
+    bound = Arithmetic(case.dtype).sum_bound(4 * case.filters, magnitude)
+    assert (abs(windows(case, (dy, y, argmax), w) - exact) <= bound).all()
+
+
+def routed_dx(case, dy, w, y, argmax):
+    """dx in float64 by the reference of the convolution alone: dy goes to where argmax says."""
+    (height, width), dz = case.window.output_size, np.zeros((len(dy), *case.window.output_size, case.filters))
+    for tap in range(4):
+        rows, columns = slice(tap // 2, height // 2 * 2, 2), slice(tap % 2, width // 2 * 2, 2)
+        dz[:, rows, columns] = np.where((argmax == tap) & (y > 0), dy, 0)
+    x = np.zeros((len(dy), *case.window.image_size, case.channels))
+    return conv2d_backward(dz, conv2d_forward(x, w, None, case.window)[1])[0]
+
+
 @given(cases(), st.integers(1, 4))
 @settings(max_examples=30)
 @example(BOOK, 2)
 def test_an_image_has_the_same_bits_in_any_chunk(case, cut):
     x, w, b, _ = case.arrays(real=True)
     y, argmax = winograd(case, x, w, b)
+    dy = np.random.default_rng(case.seed).standard_normal(y.shape).astype(case.dtype)
+    dx = windows(case, (dy, y, argmax), w)
     for first in range(0, len(x), cut):
         part = slice(first, first + cut)
-        for ours, whole in zip(winograd(case, x[part], w, b), (y, argmax), strict=True):
+        parts = *winograd(case, x[part], w, b), windows(case, (dy[part], y[part], argmax[part]), w)
+        for ours, whole in zip(parts, (y, argmax, dx), strict=True):
             np.testing.assert_array_equal(ours, whole[part])
 
 
@@ -114,10 +158,12 @@ def test_an_image_has_the_same_bits_in_any_chunk(case, cut):
 @example(BOOK)
 def test_the_place_in_memory_changes_no_bit(case):
     x, w, b, _ = case.arrays(real=True)
-    expected = winograd(case, x, w, b)
-    for copies in zip(*(at_every_alignment(a) for a in (x, w, b)), strict=True):
-        for ours, theirs in zip(winograd(case, *copies), expected, strict=True):
+    expected = y, argmax = winograd(case, x, w, b)
+    dx = windows(case, (y, y, argmax), w)
+    for copies in zip(*(at_every_alignment(a) for a in (x, w, b, y)), strict=True):
+        for ours, theirs in zip(winograd(case, *copies[:3]), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(windows(case, (copies[3], copies[3], argmax), copies[1]), dx)
 
 
 @pytest.mark.parametrize(

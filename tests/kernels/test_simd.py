@@ -18,6 +18,9 @@ from minicnn.kernels._simd import (
     add_rows,
     add_scaled_rows,
     add_tiles,
+    add_transposed,
+    append_passed,
+    copy_transposed,
     first_half,
     fold_max,
     index_row,
@@ -105,6 +108,23 @@ def finite_or_not(x, w, y, argmax, count):
         write(y, y.size - 2 * _simd.VECTOR_NBYTES + k, 1 if is_finite(tile) else 0)
 
 
+def blocks(x, w, y, argmax, count):
+    copy_transposed(y, 3, lanes(x) + 1, x, 1, 2 * lanes(x))
+    add_transposed(y, 5, lanes(x), w, 0, lanes(x) + 2)
+
+
+def lists(x, w, y, argmax, count):
+    """The gradients of two taps; what is left behind the last one says nothing, and isn't compared."""
+    places, number = np.zeros(y.size, np.int32), 0
+    for tap in range(2):
+        for first in (0, lanes(x)):
+            number += append_passed((y, places), number, (x, w, argmax), first, tap, (first * 3, 3))
+    for k in range(number, number + lanes(x)):
+        write(y, k, 7)
+    for k in range(number):
+        write(y, 4 * lanes(x) + k, read(places, k))
+
+
 def routes(x, w, y, argmax, count):
     """What a ReLU and a pool let through."""
     passed = passed_row(zeros(y, ONE, TWO), x, w, 2, count)
@@ -119,6 +139,8 @@ PROGRAMS = (
     maxima,
     maxima_of_whole_rows,
     finite_or_not,
+    blocks,
+    lists,
     routes,
 )
 # For the first vector of a row, the last one and what is left of it, see `_simd`: (v − 1)·lanes < count ≤ v·lanes.
