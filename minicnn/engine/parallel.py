@@ -1,6 +1,6 @@
 """A batch over threads: chunks of fixed capacity, at most LANES gradient accumulators, one ordered sum.
 
-A batch of n samples is ⌈n / capacity⌉ chunks. When gradients are wanted, chunk k belongs to lane k mod LANES; a lane
+A batch is cut as `Plan.chunks` says. When gradients are wanted, chunk k belongs to lane k mod LANES; a lane
 is one workspace and one accumulator, takes its chunks in order, and is run by whichever thread is free. Nothing of
 this depends on the number of threads, so neither do the bits of the result. Without gradients chunks are independent
 and every thread takes the next one.
@@ -15,12 +15,9 @@ from minicnn import config
 from minicnn.engine import run
 from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.parameters import Variable, flat_views
-from minicnn.engine.plan import INPUT, Plan
+from minicnn.engine.plan import INPUT, LANES, Plan
 from minicnn.engine.threads import for_slices, run_tasks
 from minicnn.engine.workspace import Derived, Workspace
-
-LANES = 4
-"""Gradient accumulators, and so the threads that can train at once."""
 
 DEFERRED_SLICE = 1 << 16
 """Elements of a large weight's gradient that one task computes."""
@@ -74,7 +71,7 @@ class Executor:
         loss. `step` counts training steps, for random ops.
         """
         job = _Job(self.plan, params, x, target, seed if self.plan.runs_backward else None, step)
-        chunks = [slice(first, first + self.plan.capacity) for first in range(0, len(x), self.plan.capacity)]
+        chunks = self.plan.chunks(len(x))
         if job.seed is None:
             claim = iter(chunks)  # one iterator: every lane takes the next chunk
             work = [claim] * min(config.num_threads(), len(chunks))

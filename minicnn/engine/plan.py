@@ -27,6 +27,12 @@ CHUNK_BYTES = 1 << 20
 
 MAX_CAPACITY = 64
 
+LANES = 4
+"""Gradient accumulators, and so the threads that can train at once."""
+
+WORTHWHILE_NBYTES = 128 * 1024
+"""A chunk whose arena takes less isn't cut for the sake of a thread: handing it over would cost more than it saves."""
+
 LARGE_NBYTES = 1 << 20
 """A weight above this has no copy of its gradient for each lane."""
 
@@ -92,6 +98,15 @@ class Plan:
     @property
     def output_shape(self) -> Shape:
         return self.steps[-1].output_shape if self.steps else self.input_shape
+
+    def chunks(self, n: int) -> list[slice]:
+        """How a batch of n samples is cut: into chunks of the capacity, or when they were fewer than LANES, of less.
+
+        A matter of n and the shapes, never of the number of threads: the gradient's bits depend on it.
+        """
+        least = min(self.capacity, -(-WORTHWHILE_NBYTES * self.capacity // max(1, self.arena_nbytes)))
+        size = min(self.capacity, max(least, -(-n // LANES)))
+        return [slice(first, min(n, first + size)) for first in range(0, n, size)]
 
     @property
     def has_loss(self) -> bool:

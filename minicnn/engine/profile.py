@@ -8,8 +8,8 @@ import numpy as np
 
 from minicnn.engine import ops
 from minicnn.engine.binding import Arrays, Frame, binding_of
-from minicnn.engine.parallel import LANES, Executor
-from minicnn.engine.plan import Step
+from minicnn.engine.parallel import Executor
+from minicnn.engine.plan import LANES, Step
 from minicnn.engine.work import passed_gradients
 from minicnn.engine.workspace import Workspace
 
@@ -45,7 +45,7 @@ class Profiler(Executor):
         steps = self.plan.steps
         weights = [tuple(params[path] for path in s.op.parameters) for s in steps]
         timed = Timed(np.zeros((len(steps), 3)), [None] * len(steps))
-        chunks = [slice(first, first + self.plan.capacity) for first in range(0, len(x), self.plan.capacity)]
+        chunks = self.plan.chunks(len(x))
         lanes = min(LANES, len(chunks))
         while len(self._workspaces) < lanes:
             self._workspaces.append(Workspace(self.plan, self._derived))

@@ -221,7 +221,7 @@ def test_chunks_are_summed_lane_by_lane(backend, n):
         train(chain, {name: a[k : k + 1] for name, a in batch.items()}, capacity=1, backend=backend)[1]
         for k in range(n)
     ]
-    lanes = [reduce(np.add, alone[lane :: parallel.LANES]) for lane in range(parallel.LANES)]
+    lanes = [reduce(np.add, alone[lane :: plan_module.LANES]) for lane in range(plan_module.LANES)]
     assert gradient.tobytes() == reduce(np.add, lanes).tobytes()
     assert gradient.tobytes() != reduce(np.add, lanes[::-1]).tobytes()
 

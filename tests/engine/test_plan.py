@@ -6,7 +6,7 @@ import pytest
 from minicnn.engine import ops
 from minicnn.engine import plan as plan_module
 from minicnn.engine.parallel import Executor
-from minicnn.engine.plan import ALIGNMENT, CHUNK_BYTES, INPUT, MAX_CAPACITY, make_plan
+from minicnn.engine.plan import ALIGNMENT, CHUNK_BYTES, INPUT, MAX_CAPACITY, WORTHWHILE_NBYTES, make_plan
 from minicnn.engine.workspace import Derived, Workspace
 from tests.engine.chains import batch_for, small_convnet
 
@@ -147,3 +147,28 @@ def test_a_workspace_is_aligned_and_its_views_lie_in_it():
     assert [frame.n for frame in ws.frames(3)] == [3] * len(plan.steps)
     assert ws.frames(3) is ws.frames(3)
     assert ws.frames(4)[0].n == 4
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [
+        (64, [16] * 4),
+        (65, [16] * 4 + [1]),
+        (40, [10] * 4),
+        (8, [2] * 4),
+        (7, [2, 2, 2, 1]),
+        (1, [1]),
+        (0, []),
+    ],
+)
+def test_a_batch_is_cut_into_chunks_for_all_lanes(n, sizes):
+    plan = make_plan([ops.ReLU(name="y")], (128, 128, 2), 16)
+    assert plan.arena_nbytes // plan.capacity == WORTHWHILE_NBYTES
+    chunks = plan.chunks(n)
+    assert [chunk.stop - chunk.start for chunk in chunks] == sizes
+    assert [k for chunk in chunks for k in range(n)[chunk]] == list(range(n))
+
+
+def test_a_small_chunk_is_not_cut():
+    plan = make_plan([ops.ReLU(name="y")], (8, 8, 2), 16)
+    assert plan.chunks(16) == [slice(0, 16)]
