@@ -14,7 +14,6 @@ from time import perf_counter
 from minicnn.bench import peers
 from minicnn.bench.neutral import Network, from_dict
 from minicnn.bench.session import Child, DeadWorker, cpus
-from minicnn.bench.worker import die_with_parent
 
 JOBS = ("first_step", "memory")
 
@@ -55,7 +54,6 @@ def peak_nbytes() -> int:
 
 
 def main() -> None:
-    die_with_parent()
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     request, (job, peer) = json.load(sys.stdin), sys.argv[1:]

@@ -1,5 +1,6 @@
 """The processes of a run: started with the same environment, stopped while another is measured, ended with the run."""
 
+import ctypes
 import json
 import os
 import select
@@ -18,6 +19,8 @@ PATIENCE_S = 900.0
 """For one answer; XLA takes a minute to compile a training step. Who takes longer is ended."""
 BUSY = "while True:\n    for k in range(1000):\n        k * k"
 NO_LIMIT = str(1 << 32)
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here, not between fork and exec
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; outlives exec
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -53,6 +56,7 @@ class Child:
     """A process that is stopped (SIGSTOP) except while it is wanted. Use as a context: `with child: …` lets it run."""
 
     def __init__(self, arguments: list[str], threads: int) -> None:
+        parent = os.getpid()
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `end`)
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -61,7 +65,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            preexec_fn=(lambda: pin(threads)) if threads < len(cpus()) else None,
+            preexec_fn=lambda: prepare(parent, threads),
         )
 
     def __enter__(self) -> "Child":
@@ -86,6 +90,18 @@ class Child:
         self.log.seek(0)
         lines = [line for line in self.log.read().splitlines() if line.strip()]
         return f"{how}: {lines[-1].strip()[:300]}" if lines else how
+
+
+def prepare(parent: int, threads: int) -> None:
+    """In the new process, before its program: have the kernel kill it with its parent, even while it's stopped."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended already
+            os._exit(1)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent ends its children
+    pin(threads)
 
 
 def pin(threads: int) -> None:
@@ -144,9 +160,7 @@ class Busy(Child):
     """A process that keeps one core busy while it runs."""
 
     def __init__(self) -> None:
-        super().__init__(
-            ["-c", f"from minicnn.bench.worker import die_with_parent as d; d()\n{BUSY}"], len(cpus())
-        )
+        super().__init__(["-c", BUSY], len(cpus()))
         self.__exit__()
 
 

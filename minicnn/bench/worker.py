@@ -9,10 +9,8 @@ Whatever goes wrong is {"error": "…"}. The end of the input ends the process.
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,17 +120,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process with the one that started it, however that ends, and even while stopped."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, <linux/prctl.h>
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent ends its children
-
-
 def main() -> None:
-    die_with_parent()
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not look like a reply
     worker = Worker(peers.load(sys.argv[1]))
