@@ -95,7 +95,7 @@ def _groups(profile: Profile) -> list[list[Line]]:
     rest = {
         "engine": profile.engine_ms,
         "optimizer": profile.optimizer_ms,
-        "loss and metrics": profile.metrics_ms,
+        "metrics": profile.metrics_ms,
         "training step": profile.step_ms,
     }
     blank = [""] * (len(COLUMNS) - LEFT - 2)

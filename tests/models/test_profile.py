@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 
 import numpy as np
 import pytest
@@ -262,6 +263,20 @@ def test_the_measured_sums_are_a_step():
     assert 0 < profile.kernels_ms < profile.step_ms and min(profile.optimizer_ms, profile.metrics_ms) > 0
 
 
+def test_what_a_step_costs_beyond_its_kernels(monkeypatch):
+    """A metric that takes 20 ms and an optimizer that takes 30: each shows where it belongs, and nowhere else."""
+    monkeypatch.setattr(profile_module._Twin, "_apply", lambda self, executor: time.sleep(0.03))
+
+    def slow(y_true, y_pred):
+        time.sleep(0.02)
+        return np.zeros(len(y_pred))
+
+    profile = net(metrics=[slow]).profile(*batch(), repeats=3)
+    assert profile.metrics_ms >= 20 and profile.optimizer_ms >= 30
+    assert profile.metrics_ms + profile.optimizer_ms <= profile.step_ms
+    assert profile.metrics_ms < profile.optimizer_ms
+
+
 def test_the_table():
     lines = str(made()).splitlines()
     assert lines[0] == "net: one training step, batch 6, float32, backend numba, fused, chunks of 4"
@@ -278,6 +293,7 @@ def test_the_table():
         "40.00",
         "25.00",
     ) in rows
+    assert ("c", "Dense", "forward", "0.500", "6.2 %", "0.0", "0.0 %", "0.00", "0.00", "0.00") in rows
     assert ("loss", "MeanSquaredError", "forward", "0.500", "6.2 %", "0.00") in rows
     assert ("engine", "1.500", "19 %") in rows and ("training step", "8.000", "100 %") in rows
     assert "medians of 9 runs. Peak: 50.0 GFLOP/s" in str(made())
