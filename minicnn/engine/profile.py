@@ -29,7 +29,8 @@ class Profiler(Executor):
     """An executor that runs in this thread alone, and keeps the time.
 
     The same chunks in the same order over the same lanes as with one thread. dw and dx are timed apart: the binding's
-    backward pass is run once with the accumulators and without the buffer for dx, and once the other way round. Where
+    backward pass is run once with the accumulators and without the buffer for dx, and once the other way round. What
+    both need, dy behind a ReLU, is made twice then: together they take a little more than one call for both. Where
     one call gives both (`gives_both`), as in the reference, its time is dw's.
     """
 

@@ -116,7 +116,7 @@ class Profile:
     def engine_ms(self) -> float:
         """What is left of a step: cutting chunks, packing weights, targets, sums of gradients.
 
-        A difference of medians: where it is small it may come out below zero.
+        A difference of medians, and of kernels that were run for dw and dx apart: a small one may come out below 0.
         """
         return self.step_ms - self.kernels_ms - self.optimizer_ms - self.metrics_ms
 
