@@ -30,6 +30,7 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder tha
 
 @app.command()
 def train(
+    context: typer.Context,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Images for each step.")] = 64,
     optimizer: Annotated[str, typer.Option(help="rmsprop, sgd, adam, …")] = "rmsprop",
@@ -41,8 +42,20 @@ def train(
         "runs/mnist"
     ),
     model: ModelOption = None,
+    race: Annotated[
+        bool,
+        typer.Option("--race", help="A speedrun to a test accuracy of 0.99; numbers only, in race.json."),
+    ] = False,
 ) -> None:
     """Train, evaluate on the test images, and leave weights, numbers and pictures."""
+    if race:
+        only_options(context, "--race", "race", "seed", "threads", "out")
+        make_folder(out)
+        set_threads(threads)
+        from minicnn.bench.race import run_race
+
+        run_race(seed, out)
+        return
     from minicnn import optimizers, runs, utils
 
     chosen = optimizers.get(optimizer)
@@ -79,6 +92,14 @@ def train(
     runs.save_pictures(out, history, test, net.predict(test.images, batch_size=256, verbose=0))
     typer.echo(f"test_accuracy: {accuracy:.4f} - test_loss: {loss:.4f} - trained in {seconds:.1f} s")
     typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+def only_options(context: typer.Context, option: str, *names: str) -> None:
+    """Refuse options that `option` leaves no room for."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in names and source is not None and source.name == "COMMANDLINE":
+            raise ValueError(f"{option} can't be combined with --{name.replace('_', '-')}.")
 
 
 @app.command()

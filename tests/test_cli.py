@@ -226,6 +226,8 @@ USES_FOLDER = "{folder}"
         ("train --model {folder}/broken.py:small", "failed at line 1: SyntaxError"),
         ("train --model {folder}/net.py:large", "must define a function large"),
         ("train --model {folder}/net.py:fails", "failed at line 14: ZeroDivisionError"),
+        ("train --race --epochs 3", "--race can't be combined with --epochs"),
+        ("train --race --out {folder}/text.txt", "text.txt"),
         ("train --model {folder}/net.py:complains", "and more"),
         ("train --data {folder}/eleven_train.npz --model {folder}/net.py:small", "each of 11 classes"),
         ("train --data {folder}/eleven_test.npz --model {folder}/net.py:small", "each of 11 classes"),
