@@ -23,8 +23,8 @@ class Frame:
     """The arrays of one step for one chunk of n samples. Whoever runs the plan fills it in."""
 
     __slots__ = (
-        "derived", "draw", "dw", "dx", "dx_buffer", "dy", "kept", "loss_gradient", "losses", "n", "output_shape",
-        "residuals", "target", "w", "x", "y", "y_buffer",
+        "derived", "draw", "dw", "dx", "dx_buffer", "dy", "is_alone", "kept", "loss_gradient", "losses", "n",
+        "output_shape", "residuals", "target", "w", "x", "y", "y_buffer",
     )  # fmt: skip
 
     def __init__(self, n: int, output_shape: Shape) -> None:
@@ -47,6 +47,8 @@ class Frame:
         self.draw: tuple[int, int] = (0, 0)
         """(training step, position of sample 0 in the whole batch) for random ops."""
         self.target: np.ndarray
+        self.is_alone = False
+        """No other chunk is worked on, so that an op may use all threads. It changes no bit of the result."""
         self.losses: np.ndarray
         self.loss_gradient: np.ndarray
 

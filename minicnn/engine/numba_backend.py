@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.engine import ops, reference_backend
+from minicnn.engine import bands, ops, reference_backend
 from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
 from minicnn.geometry import Window, make_window
 from minicnn.kernels import (
@@ -58,6 +58,8 @@ def _convolve(op: Any, frame: Frame, direct: Callable[..., None]) -> None:
     if "u" in frame.derived:
         weights, is_relu = (w, b, frame.derived["u"]), direct is conv2d.conv_relu_forward
         conv2d_winograd.forward(frame.x, weights, frame.y, frame.kept["block"], op.window, is_relu)
+    elif (parts := bands.parts_for(op, frame)) > 1:
+        bands.forward(op, parts, direct, (frame.x, w, b), frame.y)
     else:
         direct(frame.x, w, b, frame.y, op.window, op.groups)
 
@@ -74,16 +76,21 @@ def _conv_relu_backward(op: Any, frame: Frame) -> None:
 
 def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
     is_winograd, block = "u" in frame.derived, frame.kept.get("block")
+    parts = bands.parts_for(op, frame)
     if frame.dw:
         gradients = _weights(frame.dw)
         if is_winograd:
             conv2d_winograd.backward_w(dz, frame.x, gradients, block, frame.kept["sums"], op.window)
+        elif parts > 1:
+            bands.backward_w(op, parts, dz, frame.x, gradients)
         else:
             conv2d.conv2d_backward_w(dz, frame.x, *gradients, op.window, op.groups)
     if frame.dx_buffer is not None:
         frame.dx, w_t = frame.dx_buffer, frame.derived["transposed"]
         if is_winograd:
             conv2d_winograd.backward_x(dz, (w_t, frame.derived["u_t"]), frame.dx, block, op.window)
+        elif parts > 1:
+            bands.backward_x(op, parts, dz, w_t, frame.dx)
         else:
             conv2d.conv2d_backward_x(dz, w_t, frame.dx, op.window, op.groups)
 

@@ -84,6 +84,7 @@ class Executor:
 
         def run_lane(lane: int) -> None:
             gradients = None if job.seed is None else self._accumulators[lane].cleared()
+            self._workspaces[lane].is_alone = len(chunks) == 1
             for chunk in work[lane]:
                 job.run_chunk(self._workspaces[lane], gradients, chunk)
 

@@ -29,7 +29,7 @@ def forward(
     if target is not None:
         frames[-1].target, frames[-1].losses = target, losses
     for step, binding, frame, w in zip(ws.plan.steps, ws.bindings, frames, weights, strict=True):
-        frame.x, frame.w, frame.draw = value, w, draw
+        frame.x, frame.w, frame.draw, frame.is_alone = value, w, draw, ws.is_alone
         binding.forward(step.op, frame)
         value = frame.y
     return value

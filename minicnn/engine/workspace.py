@@ -21,6 +21,8 @@ class Workspace:
 
     def __init__(self, plan: Plan, derived: Derived) -> None:
         self.plan = plan
+        self.is_alone = False
+        """Whether its chunk is the whole batch: `Frame.is_alone`."""
         self.bindings = [binding_of(step.op, plan.backend) for step in plan.steps]
         self.arena = _aligned((plan.arena_nbytes,), "uint8")
         self._blocks: list[dict[str, np.ndarray]] = []

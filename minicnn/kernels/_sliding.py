@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.geometry import Window
 from minicnn.kernels._jit import inner
 
 PIXELS_PER_BLOCK = 256
@@ -26,8 +27,7 @@ def images_per_block(images, pixels):  # type: ignore[no-untyped-def]
     return max(1, min(images, PIXELS_PER_BLOCK // max(1, pixels)))
 
 
-@inner
-def band_rows(window):  # type: ignore[no-untyped-def]
+def band_rows(window: Window) -> int:
     """Output rows in a band of a large image; by the width alone, so that a part of an image has the same bands."""
     return max(1, PIXELS_PER_BLOCK // window.output_size[1])
 

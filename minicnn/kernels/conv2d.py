@@ -53,7 +53,7 @@ from minicnn.kernels.conv2d_depthwise import (
     depthwise_forward,
     is_depthwise,
 )
-from minicnn.kernels.conv2d_narrow import is_narrow, narrow_backward_x
+from minicnn.kernels.conv2d_narrow import is_narrow, narrow_backward_x, narrow_band_rows
 
 
 def conv2d_forward(
@@ -146,15 +146,21 @@ def conv2d_backward_x(
     elif is_narrow(w_t.shape, window, groups):
         narrow_backward_x(dy, w_t, dx, window, phase)
     else:
-        _backward_x(dy, w_t, dx, window, groups, phase)
+        _backward_x(dy, w_t, dx, window, groups, phase, band_rows(window))
+
+
+def rows_per_band(w_t_shape: tuple[int, ...], window: Window, groups: int) -> int:
+    """Rows of dy after which the order of additions to dx begins anew: a `phase` counts from there."""
+    if is_narrow(w_t_shape, window, groups):
+        return narrow_band_rows(window)
+    return band_rows(window)
 
 
 @kernel
-def _backward_x(dy, w_t, dx, window, groups, phase):  # type: ignore[no-untyped-def]
+def _backward_x(dy, w_t, dx, window, groups, phase, band):  # type: ignore[no-untyped-def]
     (out_h, out_w), channels = window.output_size, dx.shape[3] // groups
     block = images_per_block(len(dy), out_h * out_w)
     # Bands of rows end with an image, so that the order of an element's additions doesn't depend on the chunk.
-    band = band_rows(window)
     pairs = np.empty((2, block * min(band, out_h) * out_w), np.int64)
     flat = dx.reshape(-1)
     for k in range(flat.size):
@@ -210,17 +216,16 @@ def conv2d_backward_w(
         depthwise_backward_w(dy, x, dw, db, window)
     else:
         start, stop = rows or (0, dw.size // dw.shape[3])
-        _backward_w(dy, x, dw, db, window, groups, start, stop)
+        _backward_w(dy, x, dw, db, window, groups, (start, stop), band_rows(window))
 
 
 @kernel
-def _backward_w(dy, x, dw, db, window, groups, start, stop):  # type: ignore[no-untyped-def]
+def _backward_w(dy, x, dw, db, window, groups, rows, band):  # type: ignore[no-untyped-def]
     (out_h, out_w), all_filters, filters = window.output_size, dw.shape[3], dw.shape[3] // groups
     block = images_per_block(len(x), out_h * out_w)
-    band = band_rows(window)
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
     starts = pixel_starts(block, padded.shape, window)
-    taps = tap_offsets(dw, padded.shape, window)[start:stop]
+    taps = tap_offsets(dw, padded.shape, window)[rows[0] : rows[1]]
     add_bias_gradient(dy, db)
     for first in range(0, len(x), block):
         number = min(block, len(x) - first)
@@ -233,7 +238,7 @@ def _backward_w(dy, x, dw, db, window, groups, start, stop):  # type: ignore[no-
             pixels = starts[top * out_w : ((number - 1) * out_h + min(out_h, top + band)) * out_w]
             place = (first * out_h + top) * out_w * all_filters
             for g in range(groups):
-                routes = (taps, pixels, shift + g * dw.shape[2], place, start)
+                routes = (taps, pixels, shift + g * dw.shape[2], place, rows[0])
                 f, end = g * filters, (g + 1) * filters
                 while f < end:
                     width = width_for(x, end - f)

@@ -21,23 +21,26 @@ def is_narrow(w_t_shape: tuple[int, ...], window: Window, groups: int) -> bool:
     return groups == 1 and w_t_shape[3] < WIDE and w_t_shape[1] > 1 and window.dilation[1] == 1
 
 
-@inner
-def narrow_band_rows(window):  # type: ignore[no-untyped-def]
+def narrow_band_rows(window: Window) -> int:
     """`band_rows`, rounded up to whole tiles of six rows."""
-    return (band_rows(window) + 5) // 6 * 6
+    return -(-band_rows(window) // 6) * 6
+
+
+def narrow_backward_x(dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, phase: int) -> None:
+    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t (P, Q, F, C)."""
+    _backward_x(dy, w_t, dx, window, phase, narrow_band_rows(window))
 
 
 @kernel
-def narrow_backward_x(dy: np.ndarray, w_t: np.ndarray, dx: np.ndarray, window: Window, phase: int) -> None:
-    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and w_t (P, Q, F, C)."""
+def _backward_x(dy, w_t, dx, window, phase, band):  # type: ignore[no-untyped-def]
     out_h, out_w = window.output_size
     _, height, width, channels = dx.shape
-    block, band = images_per_block(len(dy), out_h * out_w), narrow_band_rows(window)
+    block = images_per_block(len(dy), out_h * out_w)
     w_rows = _pack_rows(w_t)
     # Columns that a kernel row reaches outside the image are written, and left behind.
     left, right = window.pads_before[1], max(0, window.pads_after[1])
     padded = aligned_zeros((block, height, width + max(0, left) + right, channels), dx.dtype)
-    rows = np.empty((2, block * band), np.int64)
+    rows = np.empty((2, block * min(band, out_h)), np.int64)
     for first in range(0, len(dy), block):
         last = min(first + block, len(dy))
         flat = padded.reshape(-1)
