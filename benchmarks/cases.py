@@ -149,7 +149,7 @@ def peers(*names: str) -> tuple[Contestant, ...]:
 
 
 QUICK = Effort(rounds=5, steps=32, at_least_s=0.02, slow=False)
-HEAVY = Effort(rounds=7, steps=32)  # 224 steps in all: a block of 224 would keep 1.2 GB of images in memory
+HEAVY = Effort(rounds=7, steps=32)  # 224 steps in all; a block of 224 would keep 1.2 GB of images in memory
 SWEEP = Effort(rounds=5, steps=64)
 BATCH_SIZES = (1, 4, 16, 256, 1024, 4096)
 THREADS = (
@@ -194,7 +194,7 @@ MEASUREMENTS = (
     ),
     Measurement("inference", "book_denormal_inputs", 256, peers("torch")),
     Measurement("inference", "book_denormal_weights", 256, peers("torch")),
-    Measurement("train_step", "book_denormal_inputs", 64, peers("torch"), SWEEP),
+    Measurement("train_step", "book_denormal_inputs", 64, peers("torch"), HEAVY),
     *(
         Measurement("train_step", "book", size, peers("keras", "torch"), sweep_effort(size))
         for size in BATCH_SIZES
