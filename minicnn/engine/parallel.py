@@ -6,7 +6,7 @@ this depends on the number of threads, so neither do the bits of the result. Wit
 and every thread takes the next one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class Executor:
         self.plan = plan
         self._workspaces: list[Workspace] = []
         self._derived = Derived(plan)
+        self._params: Mapping[str, np.ndarray] = {}
+        self._weights: list[Arrays] = []
         self._accumulators = [Accumulator(plan, variables) for _ in range(LANES)]
         self._stores: dict[int, Arrays] = {}
 
@@ -64,13 +66,18 @@ class Executor:
         target: np.ndarray | None = None,
         seed: np.ndarray | None = None,
         step: int = 0,
+        version: int | None = None,
     ) -> Batch:
         """Forward over x (N, …), and backward from `seed` if it is given and the plan wants any gradient.
 
-        `seed` is the gradient of the losses (N, …), or of the outputs when the plan has no loss. `target` goes with a
-        loss. `step` counts training steps, for random ops.
+        `params` are arrays by path; a mapping that comes again holds the same arrays. `seed` is the gradient of the
+        losses (N, …), or of the outputs when the plan has no loss. `target` goes with a loss. `step` counts training
+        steps, for random ops. `version`: another number whenever a weight has changed; None if nobody counts.
         """
-        job = _Job(self.plan, params, x, target, seed if self.plan.runs_backward else None, step)
+        if params is not self._params or not self._weights:
+            self._params = params
+            self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
+        job = _Job(self.plan, self._weights, x, target, seed if self.plan.runs_backward else None, step)
         chunks = self.plan.chunks(len(x))
         if job.seed is None:
             claim = iter(chunks)  # one iterator: every lane takes the next chunk
@@ -78,7 +85,7 @@ class Executor:
         else:
             work = [iter(chunks[lane::LANES]) for lane in range(min(LANES, len(chunks)))]
             job.stores = self._stores_for(len(x))
-        self._derived.update(job.weights)
+        self._derived.update(job.weights, version)
         while len(self._workspaces) < len(work):
             self._workspaces.append(Workspace(self.plan, self._derived))
 
@@ -154,21 +161,28 @@ class _Job:
     def __init__(
         self,
         plan: Plan,
-        params: Mapping[str, np.ndarray],
+        weights: Sequence[Arrays],
         x: np.ndarray,
         target: np.ndarray | None,
         seed: np.ndarray | None,
         step: int,
     ) -> None:
         self.plan, self.x, self.target, self.seed, self.step = plan, x, target, seed, step
-        self.weights = [tuple(params[path] for path in s.op.parameters) for s in plan.steps]
+        self.weights = weights
         self.stores: Mapping[int, Arrays] = {}
         self.outputs = np.empty((len(x), *plan.output_shape), plan.dtype)
         self.losses = np.empty((len(x), *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
-        shapes = {s.op.name: s.output_shape for s in plan.steps} | {INPUT: plan.input_shape}
-        self.values = {name: np.empty((len(x), *shapes[name]), plan.dtype) for name in plan.intermediates}
-        wanted = plan.value_gradients if seed is not None else ()
-        self.value_gradients = {name: np.empty((len(x), *shapes[name]), plan.dtype) for name in wanted}
+        self.values = self._empty(plan.intermediates)
+        self.value_gradients = self._empty(plan.value_gradients if seed is not None else ())
+
+    def _empty(self, names: Collection[str]) -> dict[str, np.ndarray]:
+        """An array for each of the named values."""
+        shapes = (
+            {s.op.name: s.output_shape for s in self.plan.steps} | {INPUT: self.plan.input_shape}
+            if names
+            else {}
+        )
+        return {name: np.empty((len(self.x), *shapes[name]), self.plan.dtype) for name in names}
 
     def run_chunk(self, ws: Workspace, gradients: Sequence[Arrays] | None, chunk: slice) -> None:
         x = self.x[chunk]

@@ -7,7 +7,7 @@ little more than its two largest neighbours, and a training plan keeps what the 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 
 import numpy as np
@@ -95,7 +95,7 @@ class Plan:
     buffers: tuple[Buffer, ...]
     arena_nbytes: int
 
-    @property
+    @cached_property
     def output_shape(self) -> Shape:
         return self.steps[-1].output_shape if self.steps else self.input_shape
 
@@ -108,11 +108,11 @@ class Plan:
         size = min(self.capacity, max(least, -(-n // LANES)))
         return [slice(first, min(n, first + size)) for first in range(0, n, size)]
 
-    @property
+    @cached_property
     def has_loss(self) -> bool:
         return bool(self.steps) and isinstance(self.steps[-1].op, ops.Loss)
 
-    @property
+    @cached_property
     def runs_backward(self) -> bool:
         return any(step.runs_backward for step in self.steps)
 
@@ -164,7 +164,10 @@ def _make_plan(
         steps, backend, dtype, value_gradients
     )
     if capacity is None:
-        capacity = _capacity(_place(buffers, 1)[1])
+        weights = sum(
+            map(prod, (shape for step in steps for shape in step.op.parameter_shapes(step.input_shape)))
+        )
+        capacity = _capacity(_place(buffers, 1)[1], weights * np.dtype(dtype).itemsize)
     placed, nbytes = _place(buffers, capacity)
     return Plan(
         steps=steps,
@@ -287,9 +290,18 @@ def _place(buffers: Sequence[Buffer], capacity: int) -> tuple[tuple[Buffer, ...]
     return tuple(placed), max((b.offset + b.nbytes(capacity) for b in placed), default=0)
 
 
-def _capacity(sample_nbytes: int) -> int:
-    """The largest power of two whose chunk stays within CHUNK_BYTES; from the shapes alone, never from the threads."""
+def _capacity(sample_nbytes: int, weights_nbytes: int = 0) -> int:
+    """The largest power of two whose chunk stays within CHUNK_BYTES; from the shapes alone, never from the threads.
+
+    Every chunk reads all weights. When they are larger than CHUNK_BYTES, and so come from memory each time, the chunk
+    grows until it isn't smaller than they: a net of big maps and 8 MB of dense weights took 217 ms in chunks of one
+    sample, 114 in chunks of four, 94 in chunks of sixteen.
+    """
     capacity = 1
     while capacity < MAX_CAPACITY and 2 * capacity * sample_nbytes <= CHUNK_BYTES:
+        capacity *= 2
+    while (
+        weights_nbytes > CHUNK_BYTES and capacity < MAX_CAPACITY and capacity * sample_nbytes < weights_nbytes
+    ):
         capacity *= 2
     return capacity

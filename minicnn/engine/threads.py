@@ -28,6 +28,10 @@ def run_tasks(count: int, task: Callable[[int], None]) -> None:
     running task has ended.
     """
     threads = min(config.num_threads(), count)
+    if threads <= 1:
+        for index in range(count):
+            task(index)
+        return
     tasks = _Tasks(count, task)
     for _ in range(threads - 1):
         _helpers(threads - 1).put(tasks.help)

@@ -62,6 +62,8 @@ class Derived:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.version: int | None = None
+        """Of the weights that they were made from."""
         self.arrays: list[dict[str, np.ndarray]] = []
         for step in plan.steps:
             binding = binding_of(step.op, plan.backend)
@@ -70,8 +72,11 @@ class Derived:
                 shapes |= binding.derived(step.op, step.input_shape)
             self.arrays.append(_arrays(shapes, plan.dtype))
 
-    def update(self, weights: Sequence[Arrays]) -> None:
-        """Remake all of them from `weights`, one tuple a step."""
+    def update(self, weights: Sequence[Arrays], version: int | None = None) -> None:
+        """Remake all of them from `weights`, one tuple a step, unless they were made from this version."""
+        if version is not None and version == self.version:
+            return
+        self.version = version
         for step, w, arrays in zip(self.plan.steps, weights, self.arrays, strict=True):
             derive = binding_of(step.op, self.plan.backend).derive if arrays else None
             if derive is not None:

@@ -195,6 +195,7 @@ class Chain(Layer):
     def _forget_executors(self) -> None:
         self._executors: dict[Wants, list[Executor]] = {}
         self._parameters: dict[str, np.ndarray] | None = None
+        self._counted: list[Variable] = []
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The arrays of the variables by path. They are never rebound after this has been called.
@@ -203,8 +204,13 @@ class Chain(Layer):
         """
         if self._parameters is None:
             give_home(self.variables)
-            self._parameters = super().parameters()
+            self._parameters, self._counted = super().parameters(), self.variables
         return self._parameters
+
+    @property
+    def weights_version(self) -> int:
+        """Counts the changes of all variables; to be read after `parameters`."""
+        return sum(variable.version for variable in self._counted)
 
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         """The outputs for an array (N, …), all in one batch; a symbolic tensor for a symbolic one.
@@ -248,7 +254,9 @@ class Chain(Layer):
         names = tuple(tap.name for tap in self._taps)
         wants = Wants(x.shape[1:], training, intermediates=names if len(names) > 1 else ())
         with self.executor(wants) as executor:
-            batch = executor.run(self.parameters(), x, step=next(self._calls) if training else 0)
+            batch = executor.run(
+                self.parameters(), x, step=next(self._calls) if training else 0, version=self.weights_version
+            )
         if self.has_single_output:
             return batch.outputs
         return [batch.outputs] if len(names) == 1 else [batch.values[name] for name in names]

@@ -146,7 +146,12 @@ class Steps:
         seed = self.required_loss.seed(shape[:-1], batch.sample_weight, self.model.dtype)
         step = int(self.optimizer.iterations.array)
         result = executor.run(
-            self.model.parameters(), x, target=target, seed=seed if backward else None, step=step
+            self.model.parameters(),
+            x,
+            target=target,
+            seed=seed if backward else None,
+            step=step,
+            version=self.model.weights_version,
         )
         return result, seed
 
