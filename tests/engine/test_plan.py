@@ -40,6 +40,20 @@ def test_a_chunk_is_the_largest_power_of_two_that_fits(sample_nbytes, capacity):
     assert plan_module._capacity(sample_nbytes) == capacity
 
 
+@pytest.mark.parametrize(
+    ("sample_nbytes", "weights_nbytes", "capacity"),
+    [
+        (CHUNK_BYTES, CHUNK_BYTES, 1),  # they stay in the cache
+        (CHUNK_BYTES, 8 * CHUNK_BYTES, 8),
+        (CHUNK_BYTES, 8 * CHUNK_BYTES + 1, 16),
+        (9 * CHUNK_BYTES, 8 * CHUNK_BYTES, 1),
+        (1, 8 * CHUNK_BYTES, MAX_CAPACITY),
+    ],
+)
+def test_a_chunk_is_not_smaller_than_large_weights(sample_nbytes, weights_nbytes, capacity):
+    assert plan_module._capacity(sample_nbytes, weights_nbytes) == capacity
+
+
 def test_the_default_capacity_fits_and_its_double_does_not():
     chain = small_convnet()
     big = [ops.Rescaling(name="x", scale=2.0, offset=0.0), ops.Tanh(name="y")]
