@@ -5,8 +5,8 @@ stays in registers, one vector of channels of the 4×4 pixels at a time; only th
 the sixteen get the filter's weights, so that there is one loop for each tap. Scattering filter by filter
 (`conv_relu_pool_backward`) stores nine pixels for every gradient instead of sixteen for a window.
 
-Contract: reference.conv_relu_pool. An element of dx adds parts of at most FILTERS products, one for each of the up to
-four windows that reach it, in the order of filters, then windows.
+Contract: reference.conv_relu_pool. An element of dx adds, in the order of filters, then windows, a part for each of the
+up to four windows that reach it; that is the sum of four, one for each tap, each in parts of PRODUCTS.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import (
     add_rows,
+    add_tiles,
     append_passed,
     copy_transposed,
     lanes,
@@ -30,10 +31,14 @@ from minicnn.kernels.conv_relu_pool_backward import _fill, _move_image
 FILTERS = 64
 """Filters whose gradients are listed and added together: nine taps of 16 channels of them about fill the L1 cache."""
 
+PRODUCTS = 16
+"""Products in one chain of additions. On average a tap has a sixth of FILTERS, but where all numbers are positive, one
+tap can win for every filter: chains of 64 were off by 6.8 u·Σ|dy||w|, of 32 by 5.8, of 16 by 3.8, at no cost."""
+
 CHANNELS = 16
 """Channels that lie side by side in `packed`. Every second line of memory would use half of the cache's sets only."""
 
-ROW_4 = (0,) * 4
+ROW_4, ROW_9 = (0,) * 4, (0,) * 9
 
 
 def packed_shape(channels: int, filters: int) -> tuple[int, int, int, int, int]:
@@ -125,15 +130,23 @@ def _add_window(dx, at, steps, packed, c, lists, ends):  # type: ignore[no-untyp
 @inner
 def _add_left(r0, r1, r2, source, first, last):  # type: ignore[no-untyped-def]
     """Three rows of four pixels, to the first three of which the listed gradients are added."""
-    sums = _sum_filters(r0[:3] + r1[:3] + r2[:3], source, first, last)
-    return sums[:3] + r0[3:], sums[3:6] + r1[3:], sums[6:] + r2[3:]
+    for k in range(first, last, PRODUCTS):
+        sums = _sum_filters(zeros(source[0], ROW_9, ROW_1), source, k, min(k + PRODUCTS, last))
+        r0 = add_tiles(r0[:3], sums[:3]) + r0[3:]
+        r1 = add_tiles(r1[:3], sums[3:6]) + r1[3:]
+        r2 = add_tiles(r2[:3], sums[6:]) + r2[3:]
+    return r0, r1, r2
 
 
 @inner
 def _add_right(r0, r1, r2, source, first, last):  # type: ignore[no-untyped-def]
     """The same for the last three of them."""
-    sums = _sum_filters(r0[1:] + r1[1:] + r2[1:], source, first, last)
-    return r0[:1] + sums[:3], r1[:1] + sums[3:6], r2[:1] + sums[6:]
+    for k in range(first, last, PRODUCTS):
+        sums = _sum_filters(zeros(source[0], ROW_9, ROW_1), source, k, min(k + PRODUCTS, last))
+        r0 = r0[:1] + add_tiles(r0[1:], sums[:3])
+        r1 = r1[:1] + add_tiles(r1[1:], sums[3:6])
+        r2 = r2[:1] + add_tiles(r2[1:], sums[6:])
+    return r0, r1, r2
 
 
 @inner
