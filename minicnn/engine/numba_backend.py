@@ -24,6 +24,7 @@ from minicnn.kernels import (
 from minicnn.kernels import conv_relu_pool_windows as windows
 from minicnn.kernels import conv_relu_pool_winograd as pool_winograd
 from minicnn.kernels import softmax_crossentropy as ce
+from minicnn.reference import softmax
 
 
 @cache
@@ -283,6 +284,18 @@ def _relu_backward(op: Any, frame: Frame) -> None:
     elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), frame.dx.reshape(-1))
 
 
+def _softmax_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    ce.softmax_forward(_rows(frame.x), _rows(frame.y))
+
+
+def _softmax_backward(op: Any, frame: Frame) -> None:
+    """From the logits: rounded shares near 1 have lost their difference from 1."""
+    frame.dx = frame.dx_buffer
+    _, residuals = softmax.softmax_forward(frame.x)
+    frame.dx[...] = softmax.softmax_backward(frame.dy, residuals)[0]
+
+
 def _softmax_crossentropy_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     ce.softmax_crossentropy_forward(
@@ -335,6 +348,7 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
     ops.AveragePool2D: Binding(_average_pool_forward, _average_pool_backward, reads=""),
     ops.GlobalAveragePool2D: Binding(_global_average_forward, _global_average_backward, reads=""),
     ops.ReLU: Binding(_relu_forward, _relu_backward, reads="y"),
+    ops.Softmax: Binding(_softmax_forward, _softmax_backward, reads="x"),
     ops.SoftmaxCrossEntropy: Binding(
         _softmax_crossentropy_forward, _softmax_crossentropy_backward, reads="x"
     ),

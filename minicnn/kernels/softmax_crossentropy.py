@@ -1,4 +1,7 @@
-"""Softmax and cross-entropy from logits. Contract: reference.crossentropy. Computed in float64 inside."""
+"""Softmax, alone and with cross-entropy from logits. Contract: reference.softmax and reference.crossentropy.
+
+Computed in float64 inside.
+"""
 
 from math import exp, log1p
 
@@ -19,6 +22,16 @@ def _largest(z, n):  # type: ignore[no-untyped-def]
         if k != largest:
             others += exp(np.float64(z[n, k]) - z_max)
     return largest, others
+
+
+@kernel
+def softmax_forward(z: np.ndarray, p: np.ndarray) -> None:
+    """p (N, K) = softmax(z), overwritten, from logits z (N, K)."""
+    for n in range(len(z)):
+        largest, others = _largest(z, n)
+        z_max = np.float64(z[n, largest])
+        for k in range(z.shape[1]):
+            p[n, k] = exp(np.float64(z[n, k]) - z_max) / (1.0 + others)
 
 
 @kernel

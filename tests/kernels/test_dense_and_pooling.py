@@ -153,6 +153,9 @@ def test_softmax_crossentropy(samples, classes, scale, dtype, seed):
     p, loss, dz = np.empty_like(z), np.empty(samples, dtype), np.empty_like(z)
     ce.softmax_crossentropy_forward(z, t, p, loss)
     ce.softmax_crossentropy_backward(z, t, dloss, dz)
+    alone = np.full_like(z, 7)
+    ce.softmax_forward(z, alone)
+    np.testing.assert_array_equal(alone, p)
     expected, exact_p = crossentropy_in_long_double(z, t)
     # The package's own bars: 8 ULP for a loss, 4 for a softmax. In float64 the logits' differences are rounded too,
     # exp turns an error of u·|difference| into as many units of its result, and their sum has K − 1 roundings.
