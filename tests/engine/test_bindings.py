@@ -11,6 +11,7 @@ from minicnn.geometry import make_window
 
 IMAGE = (5, 6, 4)
 CONV = {"window": make_window((5, 6), (2, 3), padding="same"), "filters": 6}
+WINOGRAD = {"window": make_window((6, 8), (3, 3), padding="same"), "filters": 32}
 POOL = make_window((5, 6), (2, 2), (2, 2))
 WITH_BIAS = ("kernel", "bias")
 
@@ -21,6 +22,14 @@ CASES = {
     "ConvReLU": (ops.ConvReLU(name="y", parameters=WITH_BIAS, **CONV), IMAGE),
     "ConvReLU without bias": (ops.ConvReLU(name="y", parameters=("kernel",), **CONV), IMAGE),
     "ConvReLUPool": (ops.ConvReLUPool(name="y", parameters=WITH_BIAS, pool=POOL, **CONV), IMAGE),
+    "Conv2D by Winograd": (ops.Conv2D(name="y", parameters=WITH_BIAS, **WINOGRAD), (6, 8, 32)),
+    "ConvReLU by Winograd": (ops.ConvReLU(name="y", parameters=("kernel",), **WINOGRAD), (6, 8, 32)),
+    "ConvReLUPool by Winograd": (
+        ops.ConvReLUPool(
+            name="y", parameters=WITH_BIAS, pool=make_window((6, 8), (2, 2), (2, 2)), **WINOGRAD
+        ),
+        (6, 8, 32),
+    ),
     "Dense": (ops.Dense(name="y", parameters=WITH_BIAS, units=3), (5, 4)),
     "Dense without bias": (ops.Dense(name="y", parameters=("kernel",), units=3), (4,)),
     "DenseReLU": (ops.DenseReLU(name="y", parameters=WITH_BIAS, units=3), (4,)),
@@ -29,6 +38,7 @@ CASES = {
     "AveragePool2D": (ops.AveragePool2D(name="y", window=make_window((5, 6), (3, 2), (2, 1), "same")), IMAGE),
     "GlobalAveragePool2D": (ops.GlobalAveragePool2D(name="y"), IMAGE),
     "ReLU": (ops.ReLU(name="y"), IMAGE),
+    "Softmax": (ops.Softmax(name="y"), (3, 4)),
     "SoftmaxCrossEntropy": (ops.SoftmaxCrossEntropy(name="y"), (3, 4)),
 }
 
@@ -66,7 +76,7 @@ def test_both_backends_compute_the_same(name, capacity):
             "losses" in ours
         )
         for key, array in ours.items():
-            # Sums of at most 3·30 products of normal numbers, in another order.
+            # Sums of at most 288 products of normal numbers, in another order.
             np.testing.assert_allclose(array, theirs[key], rtol=1e-12, atol=1e-12, err_msg=key)
             assert array.any()
 
