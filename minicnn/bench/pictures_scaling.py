@@ -147,6 +147,6 @@ def _collect(
     for measured in measurements:
         for series in measured.series:
             is_own = series.threads != 1 or measured.name.startswith(THREADS)
-            if series.median and series.peer != "reference" and is_own and not series.busy:
+            if series.median and series.peer != "reference" and is_own:
                 points.setdefault(series.peer, []).append((x(measured, series), series.median))
     return {name: line for name, line in points.items() if len(line) > 1}

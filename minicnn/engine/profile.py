@@ -41,8 +41,13 @@ class Profiler(Executor):
         target: np.ndarray,
         seed: np.ndarray,
         step: int = 0,
+        counts: bool = True,
     ) -> Timed:
-        """Forward and backward over a batch; arguments as for `run`, `gradient` is overwritten."""
+        """Forward and backward over a batch; arguments as for `run`, `gradient` is overwritten.
+
+        Counting the gradients that passed reads arrays between the steps, and the next step finds other things in the
+        caches: without `counts` that is left out.
+        """
         steps = self.plan.steps
         weights = [tuple(params[path] for path in s.op.parameters) for s in steps]
         timed = Timed(np.zeros((len(steps), 3)), [None] * len(steps))
@@ -57,7 +62,7 @@ class Profiler(Executor):
             for chunk in chunks[lane::LANES]:
                 walk = _Walk(self._workspaces[lane], timed, weights, chunk, stores)
                 walk.forward(x[chunk], target[chunk], (step, chunk.start))
-                walk.backward(gradients, seed[chunk])
+                walk.backward(gradients, seed[chunk], counts)
         for k, inputs in stores.items():
             timed.seconds[k, DW] += clock(lambda: self._add_deferred({k: inputs}))  # noqa: B023
         return timed
@@ -86,7 +91,7 @@ class _Walk:
             self.timed.seconds[k, FORWARD] += clock(lambda: run(step.op, frame))  # noqa: B023
             value = frame.y
 
-    def backward(self, gradients: Sequence[Arrays], dy: np.ndarray) -> None:
+    def backward(self, gradients: Sequence[Arrays], dy: np.ndarray, counts: bool) -> None:
         frames = self.ws.frames(len(dy))
         frames[-1].loss_gradient = dy
         for k in reversed(range(len(frames))):
@@ -95,7 +100,7 @@ class _Walk:
                 return
             frame.dy = dy
             self._step_backward(k, step, frame, gradients[k])
-            passed = passed_gradients(step, frame)
+            passed = passed_gradients(step, frame) if counts else None
             if passed is not None:
                 before = self.timed.passed[k]
                 self.timed.passed[k] = passed if before is None else np.asarray(before + passed)

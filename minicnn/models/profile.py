@@ -188,7 +188,7 @@ class _Twin(Steps):
         for run in range(repeats or MOST_REPEATS):
             if repeats is None and run >= LEAST_REPEATS and perf_counter() - start > BUDGET_S:
                 break
-            times.append(profiler.run_timed(model.parameters(), x, target, seed).seconds)
+            times.append(profiler.run_timed(model.parameters(), x, target, seed, counts=False).seconds)
             wholes.append(self._timed_train(batch, wants))
         step_ms, optimizer_ms, metrics_ms = (1e3 * median(column) for column in zip(*wholes, strict=True))
         return Profile(
@@ -211,6 +211,7 @@ class _Twin(Steps):
         start = perf_counter()
         x = self._input(batch.x)
         with self.model.executor(wants) as executor:
+            executor._derived.version = None  # the weights stay, but in training each step changes them
             result, seed = self._run(executor, batch, x, backward=True)
             ran = perf_counter()
             if self.trainable_variables:

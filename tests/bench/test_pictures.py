@@ -167,6 +167,7 @@ def test_shares_of_a_step_stand_one_after_the_other():
         pytest.approx(bar)
         for bar in [(0, 20), (20, 30), (0, 10), (10, 5), (15, 5), (0, 3), (3, 2), (0, 14.98), (0, 8), (0, 2)]
     ]
+    assert ax.get_xlim()[1] > 60  # room for the numbers behind the longest bar
     assert [text.strip() for text in texts(ax)][:2] == ["50 %, 5.00 ms", "20 %, 2.00 ms"]
     assert (
         ax.get_title(loc="left") == "my/net: where 10.0 ms go"
@@ -211,6 +212,8 @@ def test_roofline():
         and "50 GFLOP/s" in legend[0]
     )
     assert ax.get_xscale() == ax.get_yscale() == "log"
+    ax.figure.savefig("/dev/null", format="png")
+    assert ax.get_legend().get_window_extent().x0 > ax.get_window_extent().x1  # where no point can lie
 
 
 def test_markers_over_each_other_share_a_number():

@@ -70,6 +70,13 @@ def test_time_is_kept_for_what_is_wanted_and_for_nothing_else(backend, fuses, mo
         assert seconds[DX] == (3 if step.wants_dx and not (both and step.wants_dw) else 0)
 
 
+def test_counting_can_be_left_out():
+    chain, batch = small_convnet(), batch_for(small_convnet(), 5)
+    profiler = Profiler(plan_of(chain), chain.variables)
+    result = profiler.run_timed(chain.params, batch["x"], batch["target"], batch["seed"], counts=False)
+    assert result.seconds[0, DW] > 0 and result.passed == [None] * len(result.seconds)
+
+
 def test_nothing_runs_backward_below_what_is_trained():
     chain = small_convnet()
     plan = plan_of(chain, gradients=["dense/kernel"])

@@ -9,6 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import Input, config, layers, models
+from minicnn.engine import workspace
 from minicnn.models import profile as profile_module
 from minicnn.models.profile import Cost, Profile, Row
 
@@ -275,6 +276,20 @@ def test_what_a_step_costs_beyond_its_kernels(monkeypatch):
     assert profile.metrics_ms >= 20 and profile.optimizer_ms >= 30
     assert profile.metrics_ms + profile.optimizer_ms <= profile.step_ms
     assert profile.metrics_ms < profile.optimizer_ms
+
+
+def test_every_step_derives_its_layouts_of_the_weights_anew(monkeypatch):
+    """As in training, where each step changes the weights: two runs to warm up, and two for each repetition."""
+    made = []
+    original = workspace.Derived.update
+
+    def update(self, weights, version=None):
+        made.append(version is None or version != self.version)
+        original(self, weights, version)
+
+    monkeypatch.setattr(workspace.Derived, "update", update)
+    net().profile(*batch(), repeats=3)
+    assert made == [True] * 8
 
 
 def test_the_table():
