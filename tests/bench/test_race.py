@@ -72,4 +72,6 @@ def test_a_run_that_is_too_slow_or_too_bad_is_a_missed_bar():
 
 
 def good(results, accuracy, seconds):
-    return results | {"races": [r | {"test_accuracy": accuracy, "seconds": seconds} for r in results["races"]]}
+    return results | {
+        "races": [r | {"test_accuracy": accuracy, "seconds": seconds} for r in results["races"]]
+    }

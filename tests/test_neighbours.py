@@ -1,0 +1,52 @@
+"""Importing minicnn, and training with it, changes nothing in other libraries' threads."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import json, os, sys, threading
+import numpy
+from threadpoolctl import threadpool_info
+
+def state():
+    pools = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["filepath"] in known}
+    return {"pools": pools, "environment": dict(os.environ), "threads": threading.active_count()}
+
+known = {pool["filepath"] for pool in threadpool_info()}
+assert known, "NumPy has a BLAS with threads"
+states = [state()]
+import minicnn
+from minicnn import Input, layers, models
+states.append(state())
+model = models.Sequential([Input(shape=(8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)])
+model.compile("sgd", "mse")
+if "meddle" in sys.argv:
+    from threadpoolctl import threadpool_limits
+    threadpool_limits(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+model.fit(numpy.zeros((64, 8, 8, 1)), numpy.zeros((64, 2)), verbose=0)
+states.append(state() | {"threads": None})
+print(json.dumps(states))
+"""
+
+
+def states(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_blas_keeps_its_threads_and_importing_starts_none():
+    before, imported, trained = states()
+    assert imported == before
+    assert trained["pools"] == before["pools"]
+    assert trained["environment"] == before["environment"]
+
+
+def test_meddling_would_be_seen():
+    before, _, trained = states("meddle")
+    assert trained["environment"] != before["environment"]
+    if max(before["pools"].values()) > 1:
+        assert trained["pools"] != before["pools"]
