@@ -116,8 +116,8 @@ class Profile:
     def engine_ms(self) -> float:
         """What is left of a step: cutting chunks, packing weights, targets, sums of gradients.
 
-        A difference of medians, and of kernels that were run for dw and dx apart: a small one may come out below 0. On a
-        busy machine waiting for the processor is in it too: short kernels are seldom interrupted, a whole step is.
+        A difference of medians, and of kernels that were run for dw and dx apart: a small one may come out below 0. On
+        a busy machine waiting for the processor is in it too: short kernels are seldom interrupted, a whole step is.
         """
         return self.step_ms - self.kernels_ms - self.optimizer_ms - self.metrics_ms
 
