@@ -12,13 +12,18 @@ from threading import Lock, Thread
 
 from minicnn import config
 
-SLICE = 1 << 14
-"""Elements of a flat vector that one task of `for_slices` takes: 64 KiB of float32."""
+SLICE = 1 << 12
+"""The fewest elements of a flat vector that are worth a task of their own."""
 
 
 def for_slices(size: int, function: Callable[[slice], None]) -> None:
-    """Call `function` on consecutive slices that cover range(size), over the threads."""
-    run_tasks(-(-size // SLICE), lambda index: function(slice(index * SLICE, min(size, (index + 1) * SLICE))))
+    """Call `function` on consecutive slices that cover range(size), one for each thread.
+
+    More slices than threads would even out a busy core, but threads that want the interpreter every few microseconds
+    wait for each other.
+    """
+    step = max(SLICE, -(-size // config.num_threads()))
+    run_tasks(-(-size // step), lambda index: function(slice(index * step, min(size, (index + 1) * step))))
 
 
 def run_tasks(count: int, task: Callable[[int], None]) -> None:
