@@ -52,7 +52,7 @@ def bench(
     with console.status("") as status:
         for measured in run(chosen, lambda m: case_of(table, m), used, quick=quick, say=status.update):
             done.append(measured)
-            console.print(show.measured_line(measured), markup=False, highlight=False)
+            console.print(show.measured_line(measured), markup=False, highlight=False, soft_wrap=True)
             if json is not None:  # after each: a run of an hour may be interrupted
                 write(results(), json)
         for name in table.PROFILES if not quick and not only else ():
@@ -110,11 +110,6 @@ def compare(before: Path, after: Path) -> None:
     if not rows:
         raise ValueError(f"{before} and {after} have no measurement in common.")
     Console().print(show.comparison_table(rows))
-
-
-def draw_from(json: Path, folder: Path) -> None:
-    """The pictures of an earlier run."""
-    draw(read(json), folder, Console())
 
 
 # Choosing

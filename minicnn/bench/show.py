@@ -57,6 +57,8 @@ def bars_table(verdicts: Iterable[Verdict]) -> Table:
 def measurements_table(measurements: Iterable[Measured]) -> Table:
     """One line for each series."""
     table = Table("measurement", "by", "median", "minicnn ÷ it", "fastest of", title="measured")
+    for column in table.columns:
+        column.overflow = "fold"
     for measured in measurements:
         own = measured.series_of("minicnn")
         for series in measured.series:
