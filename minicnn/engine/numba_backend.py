@@ -21,6 +21,7 @@ from minicnn.kernels import (
     elementwise,
     max_pool2d,
 )
+from minicnn.kernels import conv2d_winograd_forward as winograd_forward
 from minicnn.kernels import conv_relu_pool_windows as windows
 from minicnn.kernels import conv_relu_pool_winograd as pool_winograd
 from minicnn.kernels import softmax_crossentropy as ce
@@ -58,7 +59,8 @@ def _convolve(op: Any, frame: Frame, direct: Callable[..., None]) -> None:
     w, b = _weights(frame.w)
     if "u" in frame.derived:
         weights, is_relu = (w, b, frame.derived["u"]), direct is conv2d.conv_relu_forward
-        conv2d_winograd.forward(frame.x, weights, frame.y, frame.kept["block"], op.window, is_relu)
+        block = frame.kept["block"][: pool_winograd.POSITIONS]
+        winograd_forward.conv2d_winograd_forward(frame.x, weights, frame.y, block, op.window, is_relu)
     elif (parts := bands.parts_for(op, frame)) > 1:
         bands.forward(op, parts, direct, (frame.x, w, b), frame.y)
     else:
@@ -76,52 +78,66 @@ def _conv_relu_backward(op: Any, frame: Frame) -> None:
 
 
 def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
-    is_winograd, block = "u" in frame.derived, frame.kept.get("block")
     parts = bands.parts_for(op, frame)
     if frame.dw:
         gradients = _weights(frame.dw)
-        if is_winograd:
-            conv2d_winograd.backward_w(dz, frame.x, gradients, block, frame.kept["sums"], op.window)
+        if "sums" in frame.kept:
+            block, sums = frame.kept["block"], frame.kept["sums"]
+            conv2d_winograd.backward_w(dz, frame.x, gradients, block, sums, op.window)
         elif parts > 1:
             bands.backward_w(op, parts, dz, frame.x, gradients)
         else:
             conv2d.conv2d_backward_w(dz, frame.x, *gradients, op.window, op.groups)
     if frame.dx_buffer is not None:
         frame.dx, w_t = frame.dx_buffer, frame.derived["transposed"]
-        if is_winograd:
-            conv2d_winograd.backward_x(dz, (w_t, frame.derived["u_t"]), frame.dx, block, op.window)
+        if "u_t" in frame.derived:
+            weights = w_t, frame.derived["u_t"]
+            conv2d_winograd.backward_x(dz, weights, frame.dx, frame.kept["block"], op.window)
         elif parts > 1:
             bands.backward_x(op, parts, dz, w_t, frame.dx)
         else:
             conv2d.conv2d_backward_x(dz, w_t, frame.dx, op.window, op.groups)
 
 
-def _is_winograd(op: Any, shape: ops.Shape) -> bool:
+def _has_winograd_forward(op: Any, shape: ops.Shape) -> bool:
+    return winograd_forward.applies(op.window, op.groups, shape[-1], op.filters)
+
+
+def _has_winograd_gradients(op: Any, shape: ops.Shape) -> bool:
     return conv2d_winograd.applies(op.window, op.groups, shape[-1], op.filters)
 
 
 def _conv_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"block": conv2d_winograd.block_shape(shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+    """Forward needs fewer positions than backward: it uses a part of the same array."""
+    if _has_winograd_gradients(op, shape):
+        return {"block": conv2d_winograd.block_shape(shape[-1], op.filters)}
+    return (
+        {"block": pool_winograd.block_shape(shape[-1], op.filters)}
+        if _has_winograd_forward(op, shape)
+        else {}
+    )
 
 
 def _conv_sums(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"sums": (conv2d_winograd.POSITIONS, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+    if not _has_winograd_gradients(op, shape):
+        return {}
+    return {"sums": (conv2d_winograd.POSITIONS, shape[-1], op.filters)}
 
 
 def _u_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    return {"u": (conv2d_winograd.POSITIONS, shape[-1], op.filters)} if _is_winograd(op, shape) else {}
+    return {"u": (4, 4, shape[-1], op.filters)} if _has_winograd_forward(op, shape) else {}
 
 
 def _transposed_shapes(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    transposed = {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
-    if not _is_winograd(op, shape):
-        return transposed
-    return transposed | {"u_t": (conv2d_winograd.POSITIONS, op.filters, shape[-1])}
+    shapes = {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+    if _has_winograd_gradients(op, shape):
+        shapes["u_t"] = (conv2d_winograd.POSITIONS, op.filters, shape[-1])
+    return shapes
 
 
 def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "u" in derived:
-        conv2d_winograd.transform_weights(w[0], derived["u"])
+        pool_winograd.transform_weights(w[0], derived["u"])
     if "transposed" in derived:
         conv2d.pack_transposed(w[0], derived["transposed"], op.groups)
     if "u_t" in derived:

@@ -1,19 +1,22 @@
-"""Convolution with a 3×3 kernel by Winograd's F(3×3, 3×3): forward, and both gradients by its transpose.
+"""Gradients of a convolution with a 3×3 kernel by the transpose of Winograd's F(3×3, 3×3).
 
-Contract: reference.conv2d, for what `applies` says. A tile of 5×5 pixels gives 3×3 outputs by 25 products instead of
-81 (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", §4; the points are 0, 1, −1, 2 and ∞):
+Contract: reference.conv2d, for what `applies` says. F(3×3, 3×3) gives 3×3 outputs of 5×5 pixels by 25 products instead
+of 81, y = Aᵀ[Σ_c u ∘ v]A with u = G w Gᵀ and v = Bᵀ x B (Lavin & Gray 2016, "Fast algorithms for convolutional neural
+networks", §4; the points are 0, 1, −1, 2 and ∞). Its gradients need as few:
 
-    y  = Aᵀ[Σ_c u ∘ v]A / 36        u = G w Gᵀ, v = Bᵀ x B
     dx = B [Σ_f u ∘ d]Bᵀ / 36       d = A dy Aᵀ, tiles added where they overlap
     dw = Gᵀ[Σ_t v ∘ d]G / 36        over all tiles t
 
 with G six times as large as usual: all three matrices then hold integers, and a result whose sums stay below 2²⁴
-is exact, because 36 divides it. The sums over channels, filters and tiles are matrix products, one for each of the 25
-positions, for blocks of tiles that stay in the cache.
+is exact, because 36 divides it. The sums over filters and tiles are matrix products, one for each of the 25 positions,
+for blocks of tiles that stay in the cache.
+
+Not for the forward pass: there the outputs of F(3×3, 3×3) depend on pixels outside of their own window by rounding, and
+where an image's background is 0 a ReLU would let noise pass. `conv2d_winograd_forward` has no such outputs.
 
 Rounding: its bound is wider than a direct sum's, because a tile's largest number enters all its results; about six
 times the direct sum's error where numbers are alike. Transforms spread an infinity over a tile, and huge numbers may
-overflow on the way: a result that isn't finite is computed again by the direct kernel, image by image.
+overflow on the way: a result that isn't finite is computed again by the direct kernel, dx image by image.
 """
 
 import numpy as np
@@ -30,7 +33,6 @@ from minicnn.kernels._simd import (
     lanes,
     load_row,
     load_rows,
-    relu,
     shifted,
     store_rows,
     subtract_tiles,
@@ -47,6 +49,7 @@ from minicnn.kernels._tile import (
     add_bias_gradient,
     six_steps,
 )
+from minicnn.kernels.conv2d_winograd_forward import copy_in
 
 TILES = 24
 """Tiles in a block: their transforms and products should stay in the L2 cache."""
@@ -75,32 +78,12 @@ def block_shape(channels: int, filters: int) -> tuple[int, int, int]:
 
 @kernel
 def transform_weights(w: np.ndarray, u: np.ndarray) -> None:
-    """u (25, C, F), overwritten: G w Gᵀ of w (3, 3, C, F)."""
+    """u (25, C, F), overwritten: G w Gᵀ of w (3, 3, C, F). dx reads that of w with filters and channels swapped."""
     size = w[0, 0].size
     like = zeros(w, ROW_3, ROW_1)
     for k in range(0, size, lanes(w)):
         half = _weighted(*_load_three(like, w, (k, k + 3 * size, k + 6 * size), size))
         _store_square(u, k, size, _weighted(*_three_of_five(half)))
-
-
-def forward(
-    x: np.ndarray,
-    weights: tuple[np.ndarray, np.ndarray, np.ndarray],
-    y: np.ndarray,
-    block: np.ndarray,
-    window: Window,
-    is_relu: bool,
-) -> None:
-    """y (N, OH, OW, F), overwritten, from x (N, H, W, C) and the weights (w, b, u); max(y, 0) if `is_relu`.
-
-    u is w after `transform_weights`, b is (F,), or (0,) for none; `block`, overwritten, has the shape `block_shape`.
-    """
-    w, b, u = weights
-    finite = np.empty(len(x), np.bool_)
-    if not _forward(x, u, b, y, finite, block, window, is_relu):
-        direct = conv2d.conv_relu_forward if is_relu else conv2d.conv2d_forward
-        for n in np.flatnonzero(~finite):
-            direct(x[n : n + 1], w, b, y[n : n + 1], window, 1)
 
 
 def backward_x(
@@ -134,31 +117,6 @@ def backward_w(
 
 
 @kernel
-def _forward(x, u, b, y, finite, block, window, is_relu):  # type: ignore[no-untyped-def]
-    """`forward` wherever finite (N,) is True afterwards; returns whether it is everywhere."""
-    (rows, columns), filters = _grid(window), y.shape[3]
-    v, m = _halves(block, x.shape[3])
-    image = aligned_zeros((3 * rows + 2, 3 * columns + 2, x.shape[3]), x.dtype)
-    bias = b if b.size > 0 else np.zeros(filters, b.dtype)
-    for n in range(len(x)):
-        finite[n] = True
-    is_all_finite = True
-    for first in range(0, len(x) * rows * columns, TILES):
-        last = min(first + TILES, len(x) * rows * columns)
-        for t in range(first, last):
-            n, i, j = _place(t, rows, columns)
-            if i == 0 and j == 0:
-                _copy_in(x, n, window.pads_before, image)
-            _transform_pixels(image, 3 * (i * image.shape[1] + j) * x.shape[3], v, t - first)
-        _multiply_all(v, u, m, last - first)
-        for t in range(first, last):
-            n, i, j = _place(t, rows, columns)
-            if not _transform_output(m, t - first, bias, y, (n, 3 * i, 3 * j), is_relu):
-                finite[n] = is_all_finite = False
-    return is_all_finite
-
-
-@kernel
 def _backward_x(dy, u_t, dx, finite, block, window):  # type: ignore[no-untyped-def]
     """`backward_x` wherever finite (N,) is True afterwards; returns whether it is everywhere."""
     (rows, columns), channels = _grid(window), dx.shape[3]
@@ -171,7 +129,7 @@ def _backward_x(dy, u_t, dx, finite, block, window):  # type: ignore[no-untyped-
         for t in range(first, last):
             n, i, j = _place(t, rows, columns)
             if i == 0 and j == 0:
-                _copy_in(dy, n, (0, 0), gradient)
+                copy_in(dy, n, (0, 0), gradient)
             _transform_gradient(gradient, 3 * (i * gradient.shape[1] + j) * dy.shape[3], d, t - first)
         _multiply_all(d, u_t, m, last - first)
         for t in range(first, last):
@@ -195,8 +153,8 @@ def _backward_w(dy, x, dw, db, block, sums, window):  # type: ignore[no-untyped-
         for t in range(first, last):
             n, i, j = _place(t, rows, columns)
             if i == 0 and j == 0:
-                _copy_in(x, n, window.pads_before, image)
-                _copy_in(dy, n, (0, 0), gradient)
+                copy_in(x, n, window.pads_before, image)
+                copy_in(dy, n, (0, 0), gradient)
             _transform_pixels(image, 3 * (i * image.shape[1] + j) * x.shape[3], v, t - first)
             _transform_gradient(gradient, 3 * (i * gradient.shape[1] + j) * dy.shape[3], d, t - first)
         _correlate_all(v, d, sums, last - first, first == 0)
@@ -229,16 +187,6 @@ def _halves(block, size):  # type: ignore[no-untyped-def]
     return flat[:cut].reshape((POSITIONS, TILES, size)), flat[cut:].reshape(
         (POSITIONS, TILES, block.shape[2] - size)
     )
-
-
-@inner
-def _copy_in(x, n, before, image):  # type: ignore[no-untyped-def]
-    """The middle of `image` becomes x[n]; its border, zeros, stays as it is."""
-    for h in range(x.shape[1]):
-        for w in range(x.shape[2]):
-            source, target = x[n, h, w], image[before[0] + h, before[1] + w]
-            for c in range(source.size):
-                target[c] = source[c]
 
 
 @inner
@@ -349,40 +297,6 @@ def _transform_gradient(gradient, at, d, t):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _transform_output(m, t, b, y, place, is_relu):  # type: ignore[no-untyped-def]
-    """y[place] = Aᵀ m[·, t] A / 36 + b where that lies inside y. Returns whether all of it is finite."""
-    filters, step = m.shape[2], TILES * m.shape[2]
-    check, like = zeros(m, ROW_1, ROW_1), zeros(m, ROW_5, ROW_1)
-    n, i, j = place
-    columns, line = min(3, y.shape[2] - j), y.shape[2] * filters
-    to = ((n * y.shape[1] + i) * y.shape[2] + j) * filters
-    for f in range(0, filters, lanes(m)):
-        half = _sums(*_load_five(like, m, _five_steps(t * filters + f, 5 * step), step))
-        y0, y1, y2 = _sums(*_five_of_three(half))
-        sums = add_tiles(add_tiles(y0, y1), y2)
-        check = add_tiles(check, add_tiles(add_tiles(sums[:1], sums[1:2]), sums[2:]))
-        bias = load_row(check, b, f, None)
-        _store_line(y, to + f, filters, columns, y0, bias, is_relu)
-        if i + 1 < y.shape[1]:
-            _store_line(y, to + f + line, filters, columns, y1, bias, is_relu)
-        if i + 2 < y.shape[1]:
-            _store_line(y, to + f + 2 * line, filters, columns, y2, bias, is_relu)
-    return is_finite(check)
-
-
-@inner
-def _store_line(y, at, filters, columns, tile, bias, is_relu):  # type: ignore[no-untyped-def]
-    tile = add_tiles(divide_tile(tile, 36.0), bias + bias + bias)
-    if is_relu:
-        tile = relu(tile)
-    store_rows(y, (at,), tile[:1], None)
-    if columns > 1:
-        store_rows(y, (at + filters,), tile[1:2], None)
-    if columns > 2:
-        store_rows(y, (at + 2 * filters,), tile[2:], None)
-
-
-@inner
 def _add_pixels(m, t, image, at):  # type: ignore[no-untyped-def]
     """The 5×5 pixels from image[at:] on += B m[·, t] Bᵀ."""
     channels, step = m.shape[2], TILES * m.shape[2]
@@ -465,17 +379,6 @@ def _scattered(m0, m1, m2, m3, m4):  # type: ignore[no-untyped-def]
         subtract_tiles(subtract_tiles(m0, m0), inside),
         add_tiles(outer, both),
         m4,
-    )
-
-
-@inner
-def _sums(m0, m1, m2, m3, m4):  # type: ignore[no-untyped-def]
-    """Aᵀ."""
-    both = add_tiles(m1, m2)
-    return (
-        add_tiles(add_tiles(m0, both), m3),
-        add_scaled_tile(subtract_tiles(m1, m2), 2.0, m3),
-        add_scaled_tile(add_tiles(both, m4), 4.0, m3),
     )
 
 

@@ -43,6 +43,8 @@ from minicnn.kernels.conv_relu_pool import conv_relu_pool_forward
 TILES = 24
 """Tiles in a block: their transforms and products should stay in the cache."""
 
+POSITIONS = 16
+
 ROW_3, ROW_4 = (0,) * 3, (0,) * 4
 
 
@@ -60,7 +62,7 @@ def applies(window: Window, pool: Window, channels: int, filters: int) -> bool:
 
 def block_shape(channels: int, filters: int) -> tuple[int, int, int]:
     """For TILES tiles at each of the 16 positions: the transformed channels, and the products."""
-    return 16, TILES, channels + filters
+    return POSITIONS, TILES, channels + filters
 
 
 @kernel

@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minicnn.geometry import make_window
-from minicnn.kernels import conv2d, conv2d_winograd
+from minicnn.kernels import conv2d, conv2d_winograd, conv2d_winograd_forward, conv_relu_pool_winograd
 from minicnn.reference import conv2d as reference
+from minicnn.testing.tolerances import conv2d_bound
 from minicnn.testing.tolerances.arithmetic import Arithmetic
 from tests.kernels import test_convolution as direct
 from tests.kernels.cases import DTYPES, ConvCase, at_every_alignment
@@ -31,14 +32,17 @@ def transformed(w):
 
 
 def forward(case, x, w, b, is_relu=False):
-    assert conv2d_winograd.applies(case.window, 1, case.channels, case.filters)
     y = np.full((len(x), *case.window.output_size, case.filters), 7, case.dtype)
-    conv2d_winograd.forward(x, (w, b, transformed(w)), y, scratch(case), case.window, is_relu)
+    u = np.empty((4, 4, case.channels, case.filters), case.dtype)
+    conv_relu_pool_winograd.transform_weights(w, u)
+    block = scratch(case)[: conv_relu_pool_winograd.POSITIONS]
+    conv2d_winograd_forward.conv2d_winograd_forward(x, (w, b, u), y, block, case.window, is_relu)
     return y
 
 
 def backward(case, dy, x, w):
     """dx, dw, db; the gradients of the weights are added to 7."""
+    assert conv2d_winograd.applies(case.window, 1, case.channels, case.filters)
     dx, dw, db = np.full_like(x, 7), np.full_like(w, 7), np.full(case.filters, 7, case.dtype)
     w_t = np.empty((3, 3, case.filters, case.channels), case.dtype)
     conv2d.pack_transposed(w, w_t, 1)
@@ -140,7 +144,7 @@ def untiled(case, tiles, shape, size):
 
 
 def bounds(case, x, w, b, dy):
-    """γ times the same sums of absolute values, for y, dx and dw.
+    """γ times the same sums of absolute values, for dx and dw; y has the bound of F(2×2, 3×3).
 
     Every transform adds at most five numbers along each axis: 20 roundings for both operands, 10 for the result.
     """
@@ -148,18 +152,17 @@ def bounds(case, x, w, b, dy):
     u = np.einsum("ap, bq, pqcf -> abcf", g, g, abs(w.astype(float)))
     v = np.einsum("ia, jb, tijc -> tabc", b_matrix, b_matrix, tiles_of(case, x, 5))
     d = np.einsum("ai, bj, tijf -> tabf", a, a, tiles_of(case, dy, 3))
-    y = np.einsum("ai, bj, tabf -> tijf", a, a, np.einsum("tabc, abcf -> tabf", v, u))
     dx = np.einsum("ia, jb, tabc -> tijc", b_matrix, b_matrix, np.einsum("tabf, abcf -> tabc", d, u))
     dw = np.einsum("ap, bq, abcf -> pqcf", g, g, np.einsum("tabc, tabf -> abcf", v, d))
-    y = untiled(case, y, dy.shape, 3) + (abs(b) if b.size else 0)
     arithmetic, tiles = Arithmetic(case.dtype), len(v)
+    padding = "same" if case.window.pads_before != (0, 0) else "valid"
+    winograd = Arithmetic(case.dtype, algorithm="winograd")
     return [
-        arithmetic.sum_bound(terms + 30, magnitude) + 36 * terms * arithmetic.eta
-        for terms, magnitude in (
-            (case.channels, y),
-            (case.filters, untiled(case, dx, x.shape, 5)),
-            (tiles, dw + 7),
-        )
+        conv2d_bound(x, w, bias(b), arithmetic=winograd, padding=padding),
+        *(
+            arithmetic.sum_bound(terms + 30, magnitude) + 36 * terms * arithmetic.eta
+            for terms, magnitude in ((case.filters, untiled(case, dx, x.shape, 5)), (tiles, dw + 7))
+        ),
     ]
 
 
@@ -177,6 +180,15 @@ def test_real_numbers_are_within_their_bound(case, of_x, of_w):
     ours = (forward(case, x, w, b), *backward(case, dy, x, w)[:2])
     for number, exact, bound in zip(ours, (y, dx, dw + 7), bounds(case, x, w, b, dy), strict=True):
         assert (abs(number - exact) <= bound).all()
+
+
+def test_a_window_of_zeros_gives_the_bias_to_the_last_bit():
+    """Where an image's background is 0, a ReLU must decide as behind a direct sum: rounding would let noise pass."""
+    x, w, _, _ = SAME.arrays(real=True)
+    x[:, 3:, 2:] = 0
+    y = forward(SAME, x, w, np.empty(0, np.float32))
+    assert not y[:, 4:, 3:].any()
+    assert y[:, :4, :3].all()
 
 
 @given(cases(), st.integers(1, 4))
@@ -222,19 +234,26 @@ def test_what_does_not_stay_finite_is_computed_directly(number, place):
     np.testing.assert_array_equal(np.isfinite(ours[1]), np.isfinite(theirs[1]))
 
 
-def test_what_they_are_not_made_for():
+@pytest.mark.parametrize("kernel", [conv2d_winograd, conv2d_winograd_forward])
+def test_what_they_are_not_made_for(kernel):
     window = make_window((14, 14), (3, 3), padding="same")
-    assert conv2d_winograd.applies(window, 1, 32, 32)
+    assert kernel.applies(window, 1, 32, 32)
     for other in (
         make_window((14, 14), (3, 3), (2, 2)),
         make_window((14, 14), (3, 3), dilation=(2, 2)),
         make_window((14, 14), (5, 3)),
-        make_window((3, 3), (3, 3)),  # one output of nine
+        make_window((3, 3), (3, 3)),  # one output of a whole tile
     ):
-        assert not conv2d_winograd.applies(other, 1, 32, 32)
-    assert not conv2d_winograd.applies(window, 2, 32, 32)
-    assert not conv2d_winograd.applies(window, 1, 16, 32)
-    assert not conv2d_winograd.applies(window, 1, 32, 48)
+        assert not kernel.applies(other, 1, 32, 32)
+    assert not kernel.applies(window, 2, 32, 32)
+    assert not kernel.applies(window, 1, 8, 32)
+    assert not kernel.applies(window, 1, 32, 48)
+
+
+def test_the_book_s_third_convolution_has_its_gradients_by_winograd_alone():
+    """3×3 outputs are one tile of F(3×3, 3×3), and four of F(2×2, 3×3), which hardly saves products."""
+    assert conv2d_winograd.applies(BOOK.window, 1, 64, 64)
+    assert not conv2d_winograd_forward.applies(BOOK.window, 1, 64, 64)
 
 
 def test_the_direct_kernels_give_other_bits():

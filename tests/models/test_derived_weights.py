@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, layers, models
-from minicnn.kernels import conv2d_winograd
+from minicnn.kernels import conv_relu_pool_winograd
 from minicnn.saving import load_weights, save_weights
 
 X = np.random.default_rng(0).standard_normal((3, 6, 6, 32)).astype(np.float32)
@@ -75,9 +75,9 @@ def test_a_change_is_seen(change, tmp_path):
 
 def test_without_a_change_nothing_is_remade(monkeypatch):
     remade: list[str] = []
-    transform = conv2d_winograd.transform_weights
+    transform = conv_relu_pool_winograd.transform_weights
     monkeypatch.setattr(
-        conv2d_winograd, "transform_weights", lambda w, u: remade.append("u") or transform(w, u)
+        conv_relu_pool_winograd, "transform_weights", lambda w, u: remade.append("u") or transform(w, u)
     )
     model = make_model()
     for _ in range(3):
