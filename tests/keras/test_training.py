@@ -73,8 +73,9 @@ def test_losses_from_keras_s_weights_are_as_near_to_float64_as_keras_s(optimizer
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_gradients_from_keras_s_weights_are_as_near_to_float64_as_keras_s(optimizer, float32):
     forced = float32[optimizer]["forced"]
-    # Direct sums have errors of Keras's size (measured 0.4 to 1.0). The gradients of the third convolution are Winograd's
-    # F(3×3, 3×3), whose errors are up to six times a direct sum's, and so in part is what lies before it: 1.0 to 2.4.
+    # Direct sums have errors of Keras's size (measured 0.4 to 1.0). The gradients of the third convolution are
+    # Winograd's F(3×3, 3×3), whose errors are up to six times a direct sum's, and so in part is what lies before it:
+    # measured 1.0 to 2.4.
     assert results.median_ratio(forced) <= 3
     # More in single steps, where rounding decides on which side of a ReLU's or a pool's kink a value lies: one of the
     # many thousand terms of a gradient. Of 1,000 steps 3 were such for us alone, with up to 0.012, and 8 for Keras.
