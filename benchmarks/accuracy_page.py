@@ -85,7 +85,7 @@ NOTES = """
 """
 
 WHY_WINOGRAD = """
-## Why convolution is further off than the others'
+## Why the gradients of convolution are further off than the others'
 
 By choice: Winograd's algorithm. It multiplies sums and differences of a tile's pixels, so an error is in proportion to
 the largest number of the tile and not to the products of one element. Where numbers are of one size that costs little,
