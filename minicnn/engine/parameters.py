@@ -3,15 +3,46 @@
 A variable starts with an array of its own. The first model that contains it moves it, with the others that have no
 home yet, into one flat vector, and it keeps a view; no later model moves it again, so that layers shared by several
 models (a feature extractor, a fine-tuned copy) share their weights too. Nothing ever rebinds a weight after that.
+
+Inside `shapes_only` layers make variables that have a shape and no memory: a file is read by building its model that
+way, comparing every shape with what the file holds, and only then giving the variables their values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 ALIGNMENT_ELEMENTS = 16
 """Every variable starts at a multiple of this many elements: one AVX-512 vector of float32."""
+
+_have_values: ContextVar[bool] = ContextVar("_have_values", default=True)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Layers that are built meanwhile draw no values and allocate nothing; `Variable.fill` makes up for it."""
+    token = _have_values.set(False)
+    try:
+        yield
+    finally:
+        _have_values.reset(token)
+
+
+def have_values() -> bool:
+    """False inside `shapes_only`."""
+    return _have_values.get()
+
+
+def without_values(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Zeros of any shape in the memory of one.
+
+    Raises:
+        ValueError: a shape of more bytes than can be addressed.
+    """
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 class Variable:
@@ -66,6 +97,11 @@ class Variable:
         self.array[...] = value
         self.version += 1
         return self
+
+    def fill(self, array: np.ndarray) -> None:
+        """Take `array`, of the variable's shape and dtype, for the values of a variable made in `shapes_only`."""
+        self.array = array
+        self.version += 1
 
     def assign_add(self, value: Any) -> "Variable":
         return self.assign(self.array + value)

@@ -12,7 +12,7 @@ from minicnn import initializers
 from minicnn.checks import only_default
 from minicnn.engine import ops, run
 from minicnn.engine.parallel import Executor
-from minicnn.engine.parameters import Variable
+from minicnn.engine.parameters import Variable, have_values, without_values
 from minicnn.engine.plan import INPUT, make_plan
 from minicnn.engine.workspace import Derived, Workspace
 from minicnn.errors import ShapeError
@@ -132,7 +132,8 @@ class Layer:
             raise ValueError(
                 f"Weights of layer '{self.name}' must have unique names. Received another {name!r}."
             )
-        values = initializers.get(initializer or "glorot_uniform")(shape or (), dtype=self.dtype)
+        draw = initializers.get(initializer or "glorot_uniform") if have_values() else without_values
+        values = draw(shape or (), dtype=self.dtype)
         variable = Variable(values, name=name, path=f"{self.name}/{name}", trainable=trainable)
         self._variables.append(variable)
         return variable

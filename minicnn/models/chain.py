@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -323,7 +324,6 @@ def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> li
 
 
 def _check_unique_names(layers: Sequence[Layer]) -> None:
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(layer.name for layer in layers).items():
+        if count > 1:
             raise ValueError(f"Layers of a model must have unique names. Received {name!r} more than once.")

@@ -27,8 +27,10 @@ class Sequential(Model):
         name: str | None = None,
     ) -> None:
         self._begin(name or unique_name("Sequential"))
+        self._names: set[str] = set()
         for layer in layers or ():
-            self.add(layer)
+            self._append(layer)
+        self._changed()
         if not trainable:
             self.trainable = False
 
@@ -39,6 +41,10 @@ class Sequential(Model):
             ValueError: not a layer, a name that is taken, an Input that isn't first, or a shape that doesn't fit; the
                 model stays as it was.
         """
+        self._append(layer)
+        self._changed()
+
+    def _append(self, layer: Layer | SymbolicTensor) -> None:
         start = (
             layer
             if isinstance(layer, SymbolicTensor)
@@ -51,7 +57,7 @@ class Sequential(Model):
             return
         if not isinstance(layer, Layer):
             raise ValueError(f"Only layers can be added to a Sequential model. Received {layer!r}.")
-        if any(other.name == layer.name for other in self._layers):
+        if layer.name in self._names:
             raise ValueError(
                 f"Layers of a model must have unique names: {[other.name for other in self._layers]}. "
                 f"Received another {layer.name!r}."
@@ -61,8 +67,8 @@ class Sequential(Model):
         if self._start is not None:
             self._connect(layer)
         self._layers.append(layer)
+        self._names.add(layer.name)
         self.structure_version += 1
-        self._changed()
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Remove the last layer and return it.
@@ -73,6 +79,7 @@ class Sequential(Model):
         if not self._layers:
             raise ValueError("There are no layers to pop.")
         layer = self._layers.pop()
+        self._names.remove(layer.name)
         if self._taps:
             self._taps = [self._taps[-1].parent]  # type: ignore[list-item]
         self.structure_version += 1
@@ -92,6 +99,7 @@ class Sequential(Model):
         if not self._layers:
             raise ValueError(f"Sequential model '{self.name}' has no layers; add some before building it.")
         self._set_start(Input(batch_shape=tuple(input_shape)))
+        self._changed()
 
     def _set_start(self, start: SymbolicTensor) -> None:
         if self._start is not None:
@@ -105,7 +113,6 @@ class Sequential(Model):
         except ValueError:
             self._start, self._taps = None, []
             raise
-        self._changed()
 
     def _connect(self, layer: Layer) -> None:
         tensor = layer.connect(self._taps[-1])

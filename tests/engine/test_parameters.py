@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.parameters import ALIGNMENT_ELEMENTS, Variable, aligned_offsets, flat_views, give_home
+from minicnn.engine.parameters import (
+    ALIGNMENT_ELEMENTS,
+    Variable,
+    aligned_offsets,
+    flat_views,
+    give_home,
+    shapes_only,
+)
+from minicnn.layers import Dense
 
 
 def variable(*shape, name="v"):
@@ -57,3 +65,22 @@ def test_offsets_are_multiples_of_a_vector():
     assert [view.shape for view in views] == [(2, 3), (4,)]
     views[1][...] = 1
     np.testing.assert_array_equal(np.flatnonzero(flat), range(16, 20))
+
+
+def test_shapes_without_values():
+    """A layer too large for any memory has its shapes; values come by `fill`; afterwards layers draw again."""
+    with shapes_only():
+        large = Dense(10**12)
+        large.build((None, 10**5))
+        small = Dense(2, use_bias=False)
+        small.build((None, 3))
+    assert [v.shape for v in large.variables] == [(10**5, 10**12), (10**12,)]
+    assert small.kernel.array.strides == (0, 0)
+    with pytest.raises(ValueError, match="read-only"):
+        small.kernel.assign(np.ones((3, 2)))
+    small.kernel.fill(np.ones((3, 2), np.float32))
+    assert small.kernel.version == 1
+    np.testing.assert_array_equal(small(np.ones((1, 3))), [[3, 3]])
+    drawn = Dense(2)
+    drawn.build((None, 3))
+    assert drawn.kernel.array.std() > 0

@@ -141,3 +141,10 @@ def test_a_configuration_that_is_no_chain(sources):
         ValueError, match=r"layer 'e' must have one input, from a layer before it\. Received inputs"
     ):
         models.Model.from_config(config)
+
+
+def test_a_popped_name_is_free_again():
+    model = models.Sequential([Input((3,)), layers.Dense(2, name="a"), layers.Dense(2, name="b")])
+    model.pop()
+    model.add(layers.Dense(4, name="b"))
+    assert model.output_shape == (None, 4)
