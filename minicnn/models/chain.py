@@ -324,6 +324,18 @@ def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> li
 
 
 def _check_unique_names(layers: Sequence[Layer]) -> None:
-    for name, count in Counter(layer.name for layer in layers).items():
+    """Ops, weights and values are known by their layer's name, those of a model among the layers too."""
+    for name, count in Counter(name for layer in layers for name in names_in(layer)).items():
         if count > 1:
-            raise ValueError(f"Layers of a model must have unique names. Received {name!r} more than once.")
+            raise ValueError(
+                "Layers of a model, and of models among them, must have unique names. "
+                f"Received {name!r} more than once."
+            )
+
+
+def names_in(layer: Layer) -> Iterator[str]:
+    """The layer's name, and those of all layers in it if it is a model."""
+    yield layer.name
+    if isinstance(layer, Chain):
+        for inner in layer._layers:
+            yield from names_in(inner)

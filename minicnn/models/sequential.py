@@ -8,6 +8,7 @@ from typing import Any
 from minicnn.layers.input_layer import Input, InputLayer
 from minicnn.layers.layer import Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
+from minicnn.models.chain import names_in
 from minicnn.models.model import Model
 from minicnn.naming import unique_name
 from minicnn.registry import deserialize_object, serialize_object
@@ -57,17 +58,18 @@ class Sequential(Model):
             return
         if not isinstance(layer, Layer):
             raise ValueError(f"Only layers can be added to a Sequential model. Received {layer!r}.")
-        if layer.name in self._names:
+        names = list(names_in(layer))
+        if taken := next((name for name in names if name in self._names), None):
             raise ValueError(
-                f"Layers of a model must have unique names: {[other.name for other in self._layers]}. "
-                f"Received another {layer.name!r}."
+                "Layers of a model, and of models among them, must have unique names: "
+                f"{[other.name for other in self._layers]}. Received another {taken!r}."
             )
         if self._start is None and layer.input_shape_argument is not None and not self._layers:
             self._set_start(Input(tuple(layer.input_shape_argument)))
         if self._start is not None:
             self._connect(layer)
         self._layers.append(layer)
-        self._names.add(layer.name)
+        self._names.update(names)
         self.structure_version += 1
 
     def pop(self, rebuild: bool = True) -> Layer:
@@ -79,7 +81,7 @@ class Sequential(Model):
         if not self._layers:
             raise ValueError("There are no layers to pop.")
         layer = self._layers.pop()
-        self._names.remove(layer.name)
+        self._names.difference_update(names_in(layer))
         if self._taps:
             self._taps = [self._taps[-1].parent]  # type: ignore[list-item]
         self.structure_version += 1

@@ -50,6 +50,7 @@ BEHAVIOUR = {
     ),
     "The gradient of a clipped ReLU at `max_value`": "0, as Keras's for max_value=6; for others Keras's is dy there.",
     "Layers of several dtypes in one model": "ValueError; Keras casts between them.",
+    "A layer, and one in a model beside it, of one name": "ValueError; Keras tells them apart by their paths.",
     "`evaluate` with metrics of one name": "[loss, each once]; Keras's list repeats the first one's value.",
     "`metrics_names`": "The names of all metrics; Keras's has 'compile_metrics' for those given to `compile`.",
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",

@@ -37,6 +37,10 @@ def test_it_may_start_in_four_ways():
             "must have one dtype, here float32. Received layer",
         ),
         (lambda m: m.add(layers.Dense(2, name="d")), "unique names: ['d']. Received another 'd'."),
+        (
+            lambda m: m.add(models.Sequential([Input((2,)), layers.Dense(2, name="d")])),
+            "unique names: ['d']. Received another 'd'.",
+        ),
         (lambda m: models.Sequential().pop(), "There are no layers to pop."),
         (
             lambda m: models.Sequential([layers.Dense(2)]).build(),
