@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from minicnn.engine.parameters import Variable
 from minicnn.errors import DataError
-from minicnn.saving.weights import USER_BLOCK_NBYTES, groups, load_weights, save_weights
+from minicnn.saving.hdf5 import USER_BLOCK_NBYTES
+from minicnn.saving.weights import groups, load_weights, save_weights
 
 
 def layer(kind, *values, name="", layers=None):
