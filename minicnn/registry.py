@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-KINDS = ("activations", "initializers", "layers", "losses", "metrics", "models", "optimizers")
+KINDS = (
+    "activations", "initializers", "layers", "losses", "metrics", "models", "optimizers", "optimizers.schedules",
+    "regularizers",
+)  # fmt: skip
 """Public modules whose classes a configuration may name."""
 
 KERAS_HOMES = {"models": "keras"}
@@ -177,8 +180,8 @@ def _check_module(config: Mapping[str, Any], kind: str) -> None:
 
 def _public_module(cls: type) -> str | None:
     """Keras's name of the public module that exports `cls`, None for a class from outside."""
-    parts = cls.__module__.split(".")
-    return _keras_home(parts[1]) if parts[0] == "minicnn" and len(parts) > 1 and parts[1] in KINDS else None
+    homes = [kind for kind in KINDS if f"{cls.__module__}.".startswith(f"minicnn.{kind}.")]
+    return _keras_home(max(homes, key=len)) if homes else None
 
 
 def _keras_home(kind: str) -> str:

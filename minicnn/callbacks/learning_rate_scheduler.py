@@ -28,7 +28,7 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
         try:
-            rate = self.schedule(epoch, float(optimizer.learning_rate.array))
+            rate = self.schedule(epoch, float(optimizer.learning_rate))
         except TypeError:
             rate = self.schedule(epoch)
         if not isinstance(rate, float | np.floating):
@@ -39,4 +39,4 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate.array)
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)

@@ -185,7 +185,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate.array)
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         current = logs.get(self.monitor)
         if current is None:
             warnings.warn(
@@ -206,7 +206,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     def _reduce(self, epoch: int) -> bool:
         optimizer = self.model.optimizer
-        rate = float(optimizer.learning_rate.array)
+        rate = float(optimizer.learning_rate)
         if rate <= np.float32(self.min_lr):
             return False
         rate = max(rate * self.factor, self.min_lr)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from minicnn.optimizers import schedules
 from minicnn.optimizers.adam import Adam, AdamW
 from minicnn.optimizers.optimizer import Optimizer
 from minicnn.optimizers.rmsprop import RMSprop
 from minicnn.optimizers.sgd import SGD
 from minicnn.registry import Registry
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "deserialize", "get", "serialize"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "deserialize", "get", "schedules", "serialize"]
 
 registry = Registry("optimizer", "optimizers", (Adam, AdamW, RMSprop, SGD), ignores_case=True)
 

@@ -8,6 +8,7 @@ import numpy as np
 from minicnn.checks import number
 from minicnn.engine.parameters import Variable
 from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.optimizers.schedules import LearningRateSchedule
 
 
 class Adam(Optimizer):
@@ -28,7 +29,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -97,7 +98,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,

@@ -37,7 +37,9 @@ from minicnn.checks import number, one_of, only_default, optional_number
 from minicnn.engine.parameters import Variable, aligned_offsets, flat_views, give_home
 from minicnn.errors import ShapeError
 from minicnn.naming import unique_name
+from minicnn.optimizers import schedules
 from minicnn.optimizers.layout import Layout, Run, make_layout
+from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.reference import optimizers as reference
 
 ForSlices = Callable[[int, Callable[[slice], None]], None]
@@ -58,7 +60,8 @@ class Optimizer:
     """Arguments that all optimizers share, by Keras's names.
 
     Args:
-        learning_rate: a number; the attribute is a Variable, and can be set to a number.
+        learning_rate: a number, or a schedule. The attribute is a Variable, which can be set to a number; with a
+            schedule, the rate of the next step.
         weight_decay: λ in w ← w − w·λ·η before each update, None for none.
         clipnorm: largest norm of each variable's gradient. At most one of these three is given.
         clipvalue: largest absolute value of each element.
@@ -73,7 +76,7 @@ class Optimizer:
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: float | LearningRateSchedule,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -106,7 +109,7 @@ class Optimizer:
         self.name = name or unique_name(type(self).__name__)
         self.built = False
         self.iterations = self._scalar("iteration", 0, "int64")
-        self._learning_rate = self._scalar("learning_rate", _rate(learning_rate), settings.floatx())
+        self._learning_rate = self._rate_of(learning_rate)
         self._slots: dict[str, np.ndarray] = {}
         self._slot_variables: dict[str, list[Variable]] = {}
         self._known: dict[int, int] = {}
@@ -129,26 +132,37 @@ class Optimizer:
     # Hyperparameters and state
 
     @property
-    def learning_rate(self) -> Variable:
-        return self._learning_rate
+    def learning_rate(self) -> Any:
+        rate = self._learning_rate
+        return rate if isinstance(rate, Variable) else rate(self.iterations.array)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        self._learning_rate.assign(_rate(value))
+        if isinstance(value, LearningRateSchedule):
+            self._learning_rate = value
+        elif isinstance(self._learning_rate, Variable):
+            self._learning_rate.assign(_rate(value))
+        else:
+            raise TypeError(
+                "The learning rate of an optimizer that follows a schedule can't be set to a number. "
+                f"Received {value!r}."
+            )
 
     @property
     def variables(self) -> list[Variable]:
-        """Iteration, learning rate, then the slots: slot after slot, each for all variables."""
-        return [self.iterations, self._learning_rate, *self._slots_in_order()]
+        """Iteration, learning rate unless it is a schedule's, then the slots: slot after slot, for all variables."""
+        rate = [self._learning_rate] if isinstance(self._learning_rate, Variable) else []
+        return [self.iterations, *rate, *self._slots_in_order()]
 
     def _slots_in_order(self) -> list[Variable]:
         return [variable for slots in self._slot_variables.values() for variable in slots]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; `from_config` takes them back."""
+        rate = self._learning_rate
         return {
             "name": self.name,
-            "learning_rate": float(self._learning_rate.array),
+            "learning_rate": float(rate) if isinstance(rate, Variable) else schedules.serialize(rate),
             "weight_decay": self.weight_decay,
             "clipnorm": self.clipnorm,
             "global_clipnorm": self.global_clipnorm,
@@ -156,7 +170,13 @@ class Optimizer:
         } | {name: value for name, (value, _) in self._refused.items()}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Optimizer:
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Optimizer:
+        """An optimizer of this configuration; `custom_objects` maps names to schedule classes of your own."""
+        rate = config.get("learning_rate")
+        if isinstance(rate, Mapping):
+            config = {**config, "learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
 
     def exclude_from_weight_decay(
@@ -282,7 +302,7 @@ class Optimizer:
 
     def begin_step(self) -> Scalars:
         """Read what all slices of the step share."""
-        return Scalars(float(self._learning_rate.array), int(self.iterations.array) + 1)
+        return Scalars(float(self.learning_rate), int(self.iterations.array) + 1)
 
     def end_step(self, variables: Iterable[Variable]) -> None:
         """Count the step; whatever was derived from the weights is out of date."""
@@ -322,6 +342,12 @@ class Optimizer:
             for g in gradients:
                 reference.clip_by_value(g, self.clipvalue)
 
+    def _rate_of(self, value: Any) -> Variable | LearningRateSchedule:
+        """What the argument `learning_rate` means."""
+        if isinstance(value, LearningRateSchedule):
+            return value
+        return self._scalar("learning_rate", _rate(value), settings.floatx())
+
     def _scalar(self, name: str, value: float, dtype: str) -> Variable:
         return self._state(np.array(value, dtype), name)
 
@@ -339,9 +365,7 @@ def arithmetic(backend: str) -> Any:
 
 def _rate(value: Any) -> float:
     if callable(value):
-        raise ValueError(
-            f"`learning_rate` must be a number; schedules aren't implemented. Received {value!r}."
-        )
+        raise ValueError(f"`learning_rate` must be a number or a LearningRateSchedule. Received {value!r}.")
     return number("learning_rate", np.asarray(value).item() if np.ndim(value) == 0 else value, 0)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn.checks import number
 from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.optimizers.schedules import LearningRateSchedule
 
 
 class RMSprop(Optimizer):
@@ -27,7 +28,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,

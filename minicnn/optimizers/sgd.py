@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn.checks import number
 from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.optimizers.schedules import LearningRateSchedule
 
 
 class SGD(Optimizer):
@@ -20,7 +21,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: float | LearningRateSchedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,

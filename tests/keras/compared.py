@@ -8,7 +8,7 @@ once more in float64 (test_in_float64.py). Every test is run in float32.
 DRAWN, PROCESS = "drawn", "process"
 NO_GRADIENT = "nobody differentiates it"
 NO_NUMBERS = "it computes nothing"
-LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, INITIALIZERS = (
+LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, INITIALIZERS = (
     f"test_{name}.py::test_"
     for name in (
         "layer_gradients",
@@ -17,6 +17,7 @@ LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, INITIALIZERS = (
         "losses",
         "metrics",
         "optimizers",
+        "schedules",
         "initializers",
     )
 )
@@ -88,6 +89,14 @@ COMPARED = {
     "optimizers": {
         **rows("SGD RMSprop Adam AdamW", without_gradient(OPTIMIZERS + "steps")),
         **rows("Optimizer", (NO_NUMBERS, NO_GRADIENT, DRAWN)),
+    },
+    "optimizers.schedules": {
+        **rows(
+            "ExponentialDecay InverseTimeDecay PolynomialDecay CosineDecay CosineDecayRestarts",
+            without_gradient(SCHEDULES + "rates"),
+        ),
+        **rows("PiecewiseConstantDecay", without_gradient(SCHEDULES + "pieces")),
+        **rows("LearningRateSchedule", (NO_NUMBERS, NO_GRADIENT, DRAWN)),
     },
     "initializers": {
         **rows("Zeros Ones Constant", without_gradient(INITIALIZERS + "constants")),

@@ -4,14 +4,13 @@ import importlib
 import inspect
 from typing import NamedTuple
 
-import keras
 import pytest
 
 from tests.keras.differences import SIGNATURES
 
 MODULES = (
     "layers", "models", "losses", "optimizers", "metrics", "initializers", "callbacks", "utils", "activations",
-    "config", "backend",
+    "config", "backend", "optimizers.schedules",
 )  # fmt: skip
 ANYTHING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -30,7 +29,7 @@ def public_names(module):
 def everything_compared():
     """Classes' constructors, their methods, and functions, as far as both libraries have them."""
     for kind in MODULES:
-        own, theirs = importlib.import_module(f"minicnn.{kind}"), getattr(keras, kind)
+        own, theirs = (importlib.import_module(f"{library}.{kind}") for library in ("minicnn", "keras"))
         for name in sorted(public_names(own)):
             item, their = getattr(own, name), getattr(theirs, name, None)
             if their is None or not getattr(item, "__module__", "").startswith("minicnn"):
@@ -63,7 +62,7 @@ def reason(item):
     """The table's entry for this name, or for the method of a class it inherits from."""
     if item.owner is None:
         return SIGNATURES.get(item.path)
-    kind, _, method = item.path.split(".")
+    kind, _, method = item.path.rsplit(".", 2)
     paths = (f"{kind}.{cls.__name__}.{method}" for cls in item.owner.__mro__)
     return next((SIGNATURES[path] for path in paths if path in SIGNATURES), None)
 
