@@ -13,6 +13,7 @@ from minicnn.engine import bands, ops, reference_backend
 from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
 from minicnn.geometry import Window, make_window
 from minicnn.kernels import (
+    affine,
     average_pool2d,
     conv2d,
     conv2d_winograd,
@@ -26,6 +27,9 @@ from minicnn.kernels import conv_relu_pool_windows as windows
 from minicnn.kernels import conv_relu_pool_winograd as pool_winograd
 from minicnn.kernels import softmax_crossentropy as ce
 from minicnn.reference import softmax
+from minicnn.reference.affine import FILL_MODES
+from minicnn.reference.draws import Draw
+from minicnn.reference.random_affine import random_matrices
 
 
 @cache
@@ -287,6 +291,25 @@ def _whole(image_size: tuple[int, int]) -> Window:
     return make_window(image_size, image_size, image_size)
 
 
+# Augmentation
+
+
+def _random_affine_forward(op: Any, frame: Frame) -> None:
+    """The few numbers of each sample are drawn in NumPy: a Philox generator a sample takes 10 µs."""
+    frame.y, draw = frame.y_buffer, Draw(op.seed, *frame.draw)
+    frame.residuals = random_matrices(frame.n, frame.x.shape[1:3], op.kind, op.bounds, draw)
+    affine.affine_forward(frame.x, frame.residuals, frame.y, *_sampling(op), op.fill_value)
+
+
+def _random_affine_backward(op: Any, frame: Frame) -> None:
+    frame.dx = frame.dx_buffer
+    affine.affine_backward(frame.dy, frame.residuals, frame.dx, *_sampling(op))
+
+
+def _sampling(op: Any) -> tuple[int, bool]:
+    return FILL_MODES.index(op.fill_mode), op.interpolation == "bilinear"
+
+
 # The rest
 
 
@@ -363,6 +386,7 @@ BINDINGS: dict[type[ops.Op], Binding] = reference_backend.BINDINGS | {
     ops.MaxPool2D: Binding(_max_pool_forward, _max_pool_backward, reads="", kept=_argmax_of),
     ops.AveragePool2D: Binding(_average_pool_forward, _average_pool_backward, reads=""),
     ops.GlobalAveragePool2D: Binding(_global_average_forward, _global_average_backward, reads=""),
+    ops.RandomAffine: Binding(_random_affine_forward, _random_affine_backward, reads=""),
     ops.ReLU: Binding(_relu_forward, _relu_backward, reads="y"),
     ops.Softmax: Binding(_softmax_forward, _softmax_backward, reads="x"),
     ops.SoftmaxCrossEntropy: Binding(

@@ -133,7 +133,7 @@ class Reshape(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity(Op):
-    """The same array: a linear activation, or what Dropout is outside training."""
+    """The same array: a linear activation, or what a random op is outside training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +145,31 @@ class Rescaling(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropout(Op):
-    """Zeroes a share `rate` of the elements in training and scales up the rest; an Identity outside training."""
+class Random(Op):
+    """Drawn anew for every sample at every training step; an Identity outside training."""
+
+    seed: int
+    """With the step and the sample's place in the batch it decides what is drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout(Random):
+    """Zeroes a share `rate` of the elements and scales up the rest."""
 
     rate: float
-    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomAffine(Random):
+    """(H, W, C) → (H, W, C): each image read through an affine map of its own."""
+
+    kind: str
+    """One of reference.random_affine's KINDS."""
+    bounds: tuple[tuple[float, float], ...]
+    """Between which two each of the map's numbers is drawn."""
+    fill_mode: str = "constant"
+    interpolation: str = "nearest"
+    fill_value: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

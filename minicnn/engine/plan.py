@@ -133,10 +133,10 @@ def make_plan(
 
     `gradients` are paths of variables; an op that is differentiated by one of its weights is by all. `value_gradients`
     and `intermediates` are names of values (INPUT for the input).
-    Dropout is the identity unless `training`. The same arguments give the same plan object.
+    Random ops are the identity unless `training`. The same arguments give the same plan object.
     """
     if not training:
-        chain = [ops.Identity(name=op.name) if isinstance(op, ops.Dropout) else op for op in chain]
+        chain = [ops.Identity(name=op.name) if isinstance(op, ops.Random) else op for op in chain]
     return _make_plan(
         tuple(chain),
         tuple(input_shape),

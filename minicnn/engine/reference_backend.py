@@ -6,6 +6,7 @@ from minicnn.engine import ops
 from minicnn.engine.binding import VIEW, Binding, Frame, loss_pair, pair
 from minicnn.reference import activations as act
 from minicnn.reference import crossentropy as ce
+from minicnn.reference.affine import Sampling, affine_backward
 from minicnn.reference.average_pool2d import average_pool2d_backward, average_pool2d_forward
 from minicnn.reference.conv2d import conv2d_backward, conv2d_forward
 from minicnn.reference.conv_relu_pool import (
@@ -15,7 +16,8 @@ from minicnn.reference.conv_relu_pool import (
     conv_relu_pool_forward,
 )
 from minicnn.reference.dense import dense_backward, dense_forward, dense_relu_backward, dense_relu_forward
-from minicnn.reference.dropout import Draw, dropout_backward, dropout_forward
+from minicnn.reference.draws import Draw
+from minicnn.reference.dropout import dropout_backward, dropout_forward
 from minicnn.reference.global_pool2d import (
     global_average_pool2d_backward,
     global_average_pool2d_forward,
@@ -25,6 +27,7 @@ from minicnn.reference.global_pool2d import (
 from minicnn.reference.layout import transpose_backward, transpose_forward
 from minicnn.reference.max_pool2d import max_pool2d_backward, max_pool2d_forward
 from minicnn.reference.padding import zero_pad2d_backward, zero_pad2d_forward
+from minicnn.reference.random_affine import random_affine_forward
 from minicnn.reference.regression import (
     mean_absolute_error_backward,
     mean_absolute_error_forward,
@@ -45,6 +48,17 @@ def _dropout() -> Binding:
     return Binding(forward, pair(dropout_forward, dropout_backward).backward, reads="")
 
 
+def _random_affine() -> Binding:
+    """As Dropout's."""
+
+    def forward(op: Any, frame: Frame) -> None:
+        sampling, draw = Sampling(op.fill_mode, op.interpolation, op.fill_value), Draw(op.seed, *frame.draw)
+        frame.y = frame.y_buffer
+        frame.y[...], frame.residuals = random_affine_forward(frame.x, op.kind, op.bounds, sampling, draw)
+
+    return Binding(forward, pair(random_affine_forward, affine_backward).backward, reads="")
+
+
 BINDINGS: dict[type[ops.Op], Binding] = {
     ops.Conv2D: pair(conv2d_forward, conv2d_backward, "window", "groups"),
     ops.ConvReLU: pair(conv_relu_forward, conv_relu_backward, "window", "groups"),
@@ -61,6 +75,7 @@ BINDINGS: dict[type[ops.Op], Binding] = {
     ops.Identity: VIEW,
     ops.Rescaling: pair(rescaling_forward, rescaling_backward, "scale", "offset"),
     ops.Dropout: _dropout(),
+    ops.RandomAffine: _random_affine(),
     ops.ReLU: pair(act.relu_forward, act.relu_backward),
     ops.ClippedReLU: pair(
         act.clipped_relu_forward, act.clipped_relu_backward, "negative_slope", "max_value", "threshold"

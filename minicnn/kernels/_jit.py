@@ -34,11 +34,17 @@ OPTIONS: dict[str, Any] = {
     "boundscheck": False,
     "no_cfunc_wrapper": True,
 }
+EXACT_OPTIONS = OPTIONS | {"fastmath": False}
 
 
 def inner(function: Function) -> Function:
     """Compile as a part of the kernels that call it."""
     return numba.njit(**OPTIONS, no_cpython_wrapper=True)(function)
+
+
+def exact_inner(function: Function) -> Function:
+    """`inner` without fast math: every operation is rounded as it is written."""
+    return numba.njit(**EXACT_OPTIONS, no_cpython_wrapper=True)(function)
 
 
 def kernel(function: Function) -> Function:
@@ -48,7 +54,7 @@ def kernel(function: Function) -> Function:
 
 def exact_kernel(function: Function) -> Function:
     """`kernel` without fast math: every operation is rounded as it is written."""
-    return _cached(function, OPTIONS | {"fastmath": False})
+    return _cached(function, EXACT_OPTIONS)
 
 
 def _cached(function: Function, options: dict[str, Any]) -> Function:

@@ -10,6 +10,11 @@ from minicnn.layers.global_pooling2d import GlobalAveragePooling2D, GlobalMaxPoo
 from minicnn.layers.input_layer import Input, InputLayer
 from minicnn.layers.layer import Layer
 from minicnn.layers.max_pooling2d import MaxPooling2D
+from minicnn.layers.random_flip import RandomFlip
+from minicnn.layers.random_rotation import RandomRotation
+from minicnn.layers.random_shear import RandomShear
+from minicnn.layers.random_translation import RandomTranslation
+from minicnn.layers.random_zoom import RandomZoom
 from minicnn.layers.relu import ReLU
 from minicnn.layers.rescaling import Rescaling
 from minicnn.layers.softmax import Softmax
@@ -30,6 +35,11 @@ __all__ = [
     "InputLayer",
     "Layer",
     "MaxPooling2D",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "Rescaling",
     "Softmax",

@@ -1,9 +1,7 @@
 """Dropout, forward and backward, with a mask that depends only on (seed, step, position): never on chunks or threads.
 
 Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form: what is kept is divided by the chance to be kept.
-The bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): key = (seed
-of the op, 0), counter = (block of elements, position in the whole batch, global step, 0). Sample `n` of the batch owns
-a counter range of its own, so any part of the batch can be drawn alone.
+The bits are those of `reference.draws`.
 """
 
 from typing import NamedTuple
@@ -11,30 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from minicnn.reference.draws import Draw, bits
+
 
 class DropoutResiduals(NamedTuple):
     keep: np.ndarray
     rate: float
 
 
-class Draw(NamedTuple):
-    """Where in the random stream a forward pass stands."""
-
-    seed: int
-    """Of the op: every random layer has its own."""
-    step: int
-    """Training steps done before this one."""
-    first_sample: int
-    """Position of sample 0 of `x` in the whole batch."""
-
-
 def keep_mask(shape: tuple[int, ...], rate: float, draw: Draw) -> Bool[np.ndarray, "N ..."]:
     """True with probability 1 − rate, drawn sample by sample; 24 bits an element."""
     keep = np.empty(shape, bool)
     size = int(np.prod(shape[1:]))
-    for n in range(shape[0]):
-        bits = np.random.Philox(key=[draw.seed, 0], counter=[0, draw.first_sample + n, draw.step, 0])
-        uniform = bits.random_raw((size + 1) // 2).view(np.uint32)[:size] >> np.uint32(8)
+    for n, words in enumerate(bits(draw, shape[0], (size + 1) // 2)):
+        uniform = words.view(np.uint32)[:size] >> np.uint32(8)
         keep[n] = (uniform >= np.uint32(round(rate * 2**24))).reshape(shape[1:])
     return keep
 

@@ -37,6 +37,21 @@ CASES = {
     "MaxPool2D of many taps": (ops.MaxPool2D(name="y", window=make_window((16, 16), (16, 16))), (16, 16, 1)),
     "AveragePool2D": (ops.AveragePool2D(name="y", window=make_window((5, 6), (3, 2), (2, 1), "same")), IMAGE),
     "GlobalAveragePool2D": (ops.GlobalAveragePool2D(name="y"), IMAGE),
+    "RandomAffine": (
+        ops.RandomAffine(
+            name="y",
+            kind="rotation",
+            bounds=((-0.3, 0.3),),
+            seed=7,
+            fill_mode="reflect",
+            interpolation="bilinear",
+        ),
+        IMAGE,
+    ),
+    "RandomAffine that copies": (
+        ops.RandomAffine(name="y", kind="horizontal", bounds=((0.0, 1.0),), seed=7),
+        IMAGE,
+    ),
     "ReLU": (ops.ReLU(name="y"), IMAGE),
     "Softmax": (ops.Softmax(name="y"), (3, 4)),
     "SoftmaxCrossEntropy": (ops.SoftmaxCrossEntropy(name="y"), (3, 4)),

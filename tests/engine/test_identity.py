@@ -66,6 +66,8 @@ IMAGE_LAYERS = st.one_of(
     made("AveragePooling2D", pool_size=pairs, strides=pairs, padding=paddings),
     made("ZeroPadding2D", padding=st.integers(0, 2)),
     made("Dropout", rate=st.sampled_from([0.2, 0.5]), seed=seeds),
+    made("RandomRotation", factor=st.just(0.2), seed=seeds),
+    made("RandomFlip", seed=seeds),
     made("Activation", activation=activations),
     made("Rescaling", scale=st.just(0.3), offset=st.just(0.1)),
     made("Softmax", axis=st.sampled_from([-1, 1])),

@@ -54,6 +54,10 @@ COMPARED = {
             SIMPLE + "dropout_passes_the_gradient_where_it_passed_the_input",
             PROCESS,
         ),
+        **rows(
+            "RandomFlip RandomRotation RandomShear RandomTranslation RandomZoom",
+            ("test_random_layers.py::test_layers", "test_random_layers.py::test_layers", PROCESS),
+        ),
         **rows("Input InputLayer Layer", (NO_NUMBERS, NO_NUMBERS, PROCESS)),
     },
     "activations": rows(

@@ -52,7 +52,18 @@ BEHAVIOUR = {
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
     "`variable.trainable` in a frozen layer": "It stays True: `layer.trainable` alone says what is trained.",
     "The path of a variable": "`conv2d/kernel`; Keras puts the model's name before it once the model is built.",
-    "Which numbers are drawn": "Initializers, Dropout and shuffling draw from the same distributions, other bits.",
+    "A model called without `training`": (
+        "Random layers are the identity, as in `predict`; Keras's RandomFlip, RandomRotation, … act there."
+    ),
+    "RandomShear.from_config": "Takes what `get_config` gives; Keras's refuses the negative bound it wrote.",
+    "RandomFlip with an unknown mode": "ValueError; Keras's does nothing then.",
+    "The gradient by the input of a random layer": (
+        "Exact; TensorFlow's samples the gradient through the inverse map, which is close to it."
+    ),
+    "Images in float64 through a random layer": "Summed in float64; TensorFlow sums them in float32.",
+    "Which numbers are drawn": (
+        "Initializers, Dropout, random layers and shuffling draw from the same distributions, other bits."
+    ),
 }
 """Situations in which both are asked the same and answer differently."""
 

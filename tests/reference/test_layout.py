@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.reference.dropout import Draw, dropout_backward, dropout_forward, keep_mask
+from minicnn.reference.draws import Draw
+from minicnn.reference.dropout import dropout_backward, dropout_forward, keep_mask
 from minicnn.reference.layout import transpose_backward, transpose_forward
 from minicnn.reference.padding import pad, unpad, zero_pad2d_backward, zero_pad2d_forward
 from minicnn.reference.rescaling import rescaling_backward, rescaling_forward
