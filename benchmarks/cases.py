@@ -166,7 +166,17 @@ def sweep_effort(batch_size: int) -> Effort:
 
 
 MEASUREMENTS = (
-    Measurement("train_step", "book", 64, peers("keras", "torch", "jax", "reference", "sgemm"), quick=QUICK),
+    Measurement(
+        "train_step",
+        "book",
+        64,
+        (
+            *peers("keras", "torch", "sgemm"),
+            Contestant("jax", most_steps=16),
+            Contestant("reference", most_steps=8, in_quick=False),
+        ),
+        quick=QUICK,
+    ),
     Measurement("inference", "book", 256, peers("onnxruntime", "keras", "torch", "jax"), quick=QUICK),
     Measurement("inference", "book", 1, peers("onnxruntime", "keras", "torch", "jax"), quick=QUICK),
     Measurement("train_step", "book", 64, THREADS, title="scaling"),

@@ -14,7 +14,7 @@ from minicnn.bench.neutral import Convolution, Network
 from minicnn.bench.results import FAILED, WRONG, Measured, Results, read, write
 from minicnn.bench.run import run
 from minicnn.bench.session import DeadWorker, cpus
-from minicnn.bench.table import Bar, Measurement, cases
+from minicnn.bench.table import Bar, Contestant, Measurement, cases
 
 OWN = ("minicnn", "sgemm")
 """Take part whatever --peers says: ours, and the measure that it is held against."""
@@ -136,12 +136,14 @@ def select(
             raise ValueError(f"--only must name a measurement or how one begins: {known}. Received {name!r}.")
     if only:
         chosen = [m for m in chosen if any(is_named(m, name) for name in only)]
-    if not peer_names:
-        return chosen
-    return [
-        replace(m, contestants=tuple(c for c in m.contestants if c.peer in (*OWN, *peer_names)))
-        for m in chosen
-    ]
+    return [replace(m, contestants=wanted(m, quick, peer_names)) for m in chosen]
+
+
+def wanted(measurement: Measurement, quick: bool, peer_names: Sequence[str]) -> tuple[Contestant, ...]:
+    """Those of a measurement's contestants that take part."""
+    if peer_names:
+        return tuple(c for c in measurement.contestants if c.peer in (*OWN, *peer_names))
+    return tuple(c for c in measurement.contestants if c.in_quick or not quick)
 
 
 def is_named(measurement: Measurement, name: str) -> bool:

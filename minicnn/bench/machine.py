@@ -47,7 +47,7 @@ ABOUT_THE_MACHINE = (
 )
 """Of what pyperf collects; not the host's name, paths or command lines."""
 SGEMM_SIZE, SGEMM_REPEATS = 2048, 6
-TRIAD_NUMBERS, TRIAD_BLOCK, TRIAD_REPEATS = 1 << 24, 1 << 12, 5
+TRIAD_NUMBERS, TRIAD_BLOCK, TRIAD_REPEATS = 1 << 23, 1 << 12, 5
 
 
 def record(threads: int) -> Machine:
@@ -147,7 +147,7 @@ def sgemm_gflops() -> float:
 
 
 def triad_gbytes_s(threads: int) -> float:
-    """a ← b + s·c over 128 MiB arrays of float64 (J. D. McCalpin, STREAM), the best of some.
+    """a ← b + s·c over 64 MiB arrays of float64 (J. D. McCalpin, STREAM), the best of some.
 
     NumPy has no fused one: the product of a block stays in the first cache, so that memory sees three arrays.
     """

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from minicnn.bench import fresh, peers
 from minicnn.bench.check import disagreement
 from minicnn.bench.neutral import Convolution, Network
 from minicnn.bench.results import FAILED, MISSING, OK, WRONG, Measured, Series
-from minicnn.bench.session import DeadWorker, Session, Worker
+from minicnn.bench.session import DeadWorker, Session, Worker, cpus
 from minicnn.bench.table import Contestant, Effort, Measurement
 
 Case = Network | Convolution
@@ -27,7 +28,10 @@ class Entry:
     """A contestant on its way through a measurement. Fields as in `results.Series`."""
 
     contestant: Contestant
-    worker: Worker | None = None
+    worker: Any = None
+    """Its process; None before it was started."""
+    variants: list[dict[str, Any]] = field(default_factory=list)
+    """What the process has said of each that it has built."""
     status: str = OK
     variant: str = ""
     rounds: list[tuple[float, ...]] = field(default_factory=list)
@@ -63,13 +67,14 @@ def run(
 ) -> Iterator[Measured]:
     """Carry out the measurements one after the other; contestants that aren't installed are left out, and said so.
 
-    A group of measurements shares its processes; a quick run keeps them all to its end.
+    A group of measurements shares its processes; a quick run keeps them all to its end, and builds side by side what
+    is to be timed.
     """
     with Session(threads) as session, tempfile.TemporaryDirectory() as folder:
         for k, measurement in enumerate(measurements):
             effort = (measurement.quick if quick else None) or measurement.effort
             contest = Contest(measurement, case_of(measurement), effort, session, Path(folder))
-            yield contest.measure(say)
+            yield contest.measure(say, side_by_side=quick)
             following = measurements[k + 1 : k + 2]
             if not quick and following and following[0].group != measurement.group:
                 session.end_workers()
@@ -87,21 +92,27 @@ class Contest:
         self.entries = [Entry(contestant) for contestant in measurement.contestants]
         self._expected: Answers | None = None
 
-    def measure(self, say: Say) -> Measured:
+    def measure(self, say: Say, side_by_side: bool = False) -> Measured:
+        """Build as many contestants at a time as there are CPUs if `side_by_side`; whatever is timed runs alone."""
         for entry in self.entries:
-            say(f"{self.measurement.name}: {entry.contestant.label} is built and checked")
             if lacking := peers.missing(entry.contestant.peer):
                 entry.fail(MISSING, f"not installed: {', '.join(lacking)}")
-            else:
-                self._guarded(entry, self._enter)
+        if not self.is_fresh:
+            say(f"{self.measurement.name}: everything is built")
+            self._build_all(len(cpus()) if side_by_side else 1)
+        for entry in self._able():
+            say(f"{self.measurement.name}: {entry.contestant.label} is checked")
+            self._guarded(entry, self._warm_up if self.is_fresh else self._check_and_choose)
         for k in range(self.effort.rounds):
             say(f"{self.measurement.name}: round {k + 1} of {self.effort.rounds}")
-            for entry in self.entries:
-                if entry.status == OK:
-                    self._guarded(entry, self._sample)
+            for entry in self._able():
+                self._guarded(entry, self._sample)
         return self._measured()
 
-    def _guarded(self, entry: Entry, step: Callable[[Entry], None]) -> None:
+    def _able(self) -> Iterator[Entry]:
+        return (entry for entry in self.entries if entry.status == OK)
+
+    def _guarded(self, entry: Entry, step: Callable[[Entry], object]) -> None:
         """What goes wrong in a peer's process is that peer's result; the run goes on."""
         try:
             step(entry)
@@ -113,35 +124,60 @@ class Contest:
 
     # Before the timing
 
-    def _enter(self, entry: Entry) -> None:
-        """Build and run once, check, choose the fastest variant; or do as another entry with the same process."""
-        if self.is_fresh:
-            entry.variant, entry.first_call_s = "a process for every sample", None
-            self._fresh_sample(entry)  # kernels and files are in their caches now
+    def _warm_up(self, entry: Entry) -> None:
+        """So that kernels and files are in their caches."""
+        entry.variant = "a process for every sample"
+        self._fresh_sample(entry)
+
+    def _build_all(self, at_a_time: int) -> None:
+        """Have every process build its variants and run each once; all import their libraries meanwhile."""
+        firsts = [entry for entry in self._able() if self._first_like(entry) is entry]
+        for contestant in (Contestant(REFERENCE), *(entry.contestant for entry in firsts)):
+            self.session.start(contestant.peer, contestant.threads)
+        with suppress(ValueError):  # said of everyone who is compared
+            self._reference_answers()
+        if at_a_time == 1:  # then what is built first tells how long it takes: nobody may import beside it
+            for entry in firsts:
+                self._guarded(entry, self._worker_of)
+        ready = [entry for entry in firsts if entry.status == OK]
+        with ThreadPoolExecutor(at_a_time) as pool:
+            try:
+                list(pool.map(lambda entry: self._guarded(entry, self._build), ready))
+            except BaseException:  # Ctrl-C: nothing more is begun, and the threads wait for nobody
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.session.end_workers()
+                raise
+
+    def _first_like(self, entry: Entry) -> Entry:
+        """The first entry with the same process: it does for all of them what is done before the timing."""
+        wanted = entry.contestant.peer, entry.contestant.threads
+        return next(e for e in self.entries if (e.contestant.peer, e.contestant.threads) == wanted)
+
+    def _worker_of(self, entry: Entry) -> Worker:
+        return self.session.worker(entry.contestant.peer, entry.contestant.threads)
+
+    def _build(self, entry: Entry) -> None:
+        entry.worker = self._worker_of(entry)
+        steps = min(self.effort.steps, entry.contestant.most_steps or self.effort.steps)
+        entry.variants = entry.worker.ask(**self._request(steps))["variants"]
+
+    def _check_and_choose(self, entry: Entry) -> None:
+        """Compare what was built with the reference, choose the fastest variant."""
+        first = self._first_like(entry)
+        if first is not entry:
+            shared = ("worker", "status", "variant", "first_call_s", "trials", "note")
+            vars(entry).update({name: vars(first)[name] for name in shared})
             return
-        worker = self.session.worker(entry.contestant.peer, entry.contestant.threads)
-        for other in self.entries:
-            if other.worker is worker:
-                entry.worker, entry.status, entry.note = worker, other.status, other.note
-                entry.variant, entry.trials, entry.first_call_s = (
-                    other.variant,
-                    other.trials,
-                    other.first_call_s,
-                )
-                return
-        entry.worker = worker
-        steps = self.effort.steps
-        variants = worker.ask(**self._build(steps))["variants"]
-        right, notes = self._right_ones(entry, variants)
+        right, notes = self._right_ones(entry)
         entry.note = "; ".join(notes)
         if right:
-            chosen = worker.ask(do="choose", variants=list(right), at_least_s=self.effort.at_least_s)
+            chosen = entry.worker.ask(do="choose", variants=list(right), at_least_s=self.effort.at_least_s)
             entry.variant, entry.trials = chosen["variant"], chosen["trials"]
             entry.first_call_s = right[entry.variant]
         elif entry.status == OK:
             entry.fail(FAILED, entry.note)
 
-    def _build(self, steps: int) -> dict[str, Any]:
+    def _request(self, steps: int) -> dict[str, Any]:
         measurement = self.measurement
         return {
             "do": "build",
@@ -153,10 +189,10 @@ class Contest:
             "slow": self.effort.slow,
         }
 
-    def _right_ones(self, entry: Entry, variants: list[dict[str, Any]]) -> tuple[dict[str, float], list[str]]:
+    def _right_ones(self, entry: Entry) -> tuple[dict[str, float], list[str]]:
         """Seconds of the first call by variant that agrees with the reference, and what is to be said of the others."""
         right, notes = {}, []
-        for each in variants:
+        for each in entry.variants:
             if why := each.get("error"):
                 notes.append(f"{each['variant']}: {why}")
             elif why := disagreement(load(each["answers"]), self._reference_answers()):
@@ -176,7 +212,7 @@ class Contest:
         """
         if self._expected is None:
             try:
-                answer = self.session.worker(REFERENCE).ask(**self._build(1))["variants"][0]
+                answer = self.session.worker(REFERENCE).ask(**self._request(1))["variants"][0]
             except DeadWorker as error:
                 self.session.drop(REFERENCE)
                 raise ValueError(f"there is nothing to compare with, the reference {error}") from error
@@ -195,7 +231,7 @@ class Contest:
             if self.is_fresh:
                 samples = [self._fresh_sample(entry) for _ in range(self.effort.samples)]
             else:
-                samples = entry.worker.ask(do="sample", number=self.effort.samples)["seconds"]  # type: ignore[union-attr]
+                samples = entry.worker.ask(do="sample", number=self.effort.samples)["seconds"]
         entry.rounds.append(tuple(samples))
 
     def _fresh_sample(self, entry: Entry) -> float:

@@ -115,13 +115,18 @@ class Worker(Child):
 
     def __init__(self, peer: str, threads: int) -> None:
         super().__init__(["-m", "minicnn.bench.worker", peer], threads)
-        self.peer = peer
-        try:
-            self._receive()  # its libraries are imported
-        except BaseException:  # Ctrl-C too
-            self.end()
-            raise
-        self.__exit__()
+        self.peer, self._is_ready = peer, False
+
+    def await_ready(self) -> None:
+        """Wait until its libraries are imported, then stop it.
+
+        Raises:
+            DeadWorker: they can't be.
+        """
+        if not self._is_ready:
+            self._receive()
+            self._is_ready = True
+            self.__exit__()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Let it run until it has answered.
@@ -181,10 +186,23 @@ class Session:
             self._busy.end()
 
     def worker(self, peer: str, threads: int | None = None) -> Worker:
-        """The peer's process with so many threads, started if need be.
+        """The peer's process with so many threads, started if need be, its libraries imported.
 
         Raises:
             DeadWorker: it doesn't start.
+        """
+        worker = self.start(peer, threads)
+        try:
+            worker.await_ready()
+        except BaseException:  # Ctrl-C too
+            self.drop(peer, threads)
+            raise
+        return worker
+
+    def start(self, peer: str, threads: int | None = None) -> Worker:
+        """The same, perhaps still importing its libraries.
+
+        To be called by the main thread: a process is killed with the thread that has started it.
         """
         key = peer, threads or self.threads
         if key not in self._workers:

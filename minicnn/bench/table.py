@@ -18,6 +18,10 @@ class Contestant:
     """All that the run may use without it."""
     busy: bool = False
     """While another process keeps one core busy."""
+    most_steps: int | None = None
+    """Of a sample of a training step: of one who is slow, and pays nothing for the start of an epoch."""
+    in_quick: bool = True
+    """Whether `minicnn bench --quick` times it too."""
 
     @property
     def label(self) -> str:

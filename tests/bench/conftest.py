@@ -50,7 +50,7 @@ def dies_later(job):
     return job._replace(run=run)
 
 def slow(job):
-    return job._replace(prepare=lambda: time.sleep(0.01), run=lambda: time.sleep(0.01))
+    return job._replace(prepare=lambda: time.sleep(0.1), run=lambda: time.sleep(0.1))
 
 def inference(*arguments):
     make = next(iter(reference.inference(*arguments).values()))

@@ -64,9 +64,9 @@ def test_a_wrong_variant_leaves_the_others(bad_peer):
 
 
 def test_what_is_not_to_be_timed_is_not(bad_peer):
-    bad_peer("slow")  # 10 ms before every sample and 10 ms in each run, of 4 images
+    bad_peer("slow")  # 100 ms before every sample and in each run, of 4 images
     [series] = contest("inference", "bad").series
-    assert 0.0025 <= min(series.samples) < 0.0045
+    assert 0.025 <= min(series.samples) < 0.045
 
 
 @pytest.mark.parametrize(("way", "status"), [("dies", 3), ("dies_later", 4)])
@@ -115,8 +115,8 @@ def state(pid: int) -> str:
 
 
 def until(condition) -> bool:
-    """Whether it becomes true within 20 seconds."""
-    for _ in range(2000):
+    """Whether it becomes true within a minute: a busy machine starts processes slowly."""
+    for _ in range(6000):
         if condition():
             return True
         time.sleep(0.01)
@@ -190,10 +190,13 @@ def test_ctrl_c_in_a_run_ends_its_workers_at_once():
         found = [int(pid) for pid in children.read_text().split()]
         return [pid for pid in found if b"minicnn.bench.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-    assert until(workers)
-    pids = workers()
-    os.killpg(parent.pid, signal.SIGINT)
-    _, errors = parent.communicate(timeout=20)
+    try:
+        assert until(workers)
+        pids = workers()
+        os.killpg(parent.pid, signal.SIGINT)
+        _, errors = parent.communicate(timeout=60)
+    finally:
+        parent.kill()  # or a failed test would leave a run of minutes behind
     assert parent.returncode == 130 and "Traceback" not in errors
     assert all(until(lambda pid=pid: state(pid) in ("", "Z")) for pid in pids)
 

@@ -1,5 +1,6 @@
 """JAX: one jitted function, NHWC, buffers donated."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -52,7 +53,7 @@ def loss_of(network: Network, weights: list[jax.Array], x: jax.Array, y: jax.Arr
 def train_step(network: Network, batch_size: int, steps: int) -> Candidates:
     def job() -> Job:
         x, y = batches(network, batch_size, steps)
-        loss_and_gradients = jax.value_and_grad(lambda weights, x, y: loss_of(network, weights, x, y))
+        loss_and_gradients = jax.jit(jax.value_and_grad(partial(loss_of, network)))
 
         def step(weights: Any, means: Any, x: jax.Array, y: jax.Array) -> Any:
             """Keras's RMSprop."""
