@@ -1,21 +1,22 @@
 """Groups of numbered arrays in an HDF5 file, as Keras keeps weights and optimizer state; nothing else that HDF5 can do.
 
 What is written has checksums: HDF5's fletcher32 on every array, the newest layout for everything else, and a SHA-256
-of the whole in the file's user block, which HDF5 leaves to us and Keras passes over. The last one is compared before
-HDF5 sees the file: one flipped bit in the index of a group of more than 8 layers made HDF5 1.14.6 crash. What is read
-is compared with what the caller needs before anything is allocated.
+of the whole in the file's user block, which HDF5 leaves to us and Keras passes over; here the last one is compared.
+HDF5's library writes but doesn't read: a strict reader in Python does (hdf5_objects.py), and what a file declares is
+compared with what the caller needs before anything is allocated.
 """
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from minicnn.errors import DataError
+from minicnn.saving.hdf5_objects import is_group, open_root, read_array, read_header, read_links
+from minicnn.saving.hdf5_source import Link
 
 if TYPE_CHECKING:
     import h5py
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 USER_BLOCK_NBYTES = 512
 """The smallest that HDF5 allows."""
 DIGEST_PREFIX = b"minicnn weights, sha256 of what follows byte 512: "
+CHECKSUM_NBYTES = 4
+MAX_LINKS_IN_ALL = 100_000
+"""10,000 layers of two groups and a few arrays; many groups may share one index."""
 KINDS = {"f": "floats", "i": "signed integers", "u": "unsigned integers"}
 
 
@@ -77,25 +81,6 @@ def write_array(group: "h5py.Group", name: str, array: np.ndarray) -> None:
     scalar.write(h5py.h5s.ALL, h5py.h5s.ALL, array)
 
 
-@contextmanager
-def reading(content: bytes) -> Iterator["Reader"]:
-    """A reader of the file in `content`.
-
-    Raises:
-        DataError: here or in the body, whatever is wrong with the file; the message says what is wrong with "it".
-    """
-    import h5py
-
-    check_digest(content)
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            yield Reader(file, len(content))
-    except DataError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's, for damaged files
-        raise DataError(f"it is not a whole HDF5 file ({error}).") from error
-
-
 def check_digest(content: bytes) -> None:
     """Compare the content with the digest that `write_groups` wrote; Keras writes none."""
     head = content[:USER_BLOCK_NBYTES]
@@ -107,16 +92,22 @@ def check_digest(content: bytes) -> None:
 
 
 class Reader:
-    """Reads groups by path: 'layers/dense/vars', 'optimizer/vars'."""
+    """Reads groups of a file in memory by path: 'layers/dense/vars', 'optimizer/vars'.
 
-    def __init__(self, file: "h5py.File", file_nbytes: int) -> None:
-        self._file = file
-        self._file_nbytes = file_nbytes
+    Raises:
+        DataError: here or in a method, whatever is wrong with the file; the message says what is wrong with "it".
+    """
+
+    def __init__(self, content: bytes) -> None:
+        check_digest(content)
+        self._source, root = open_root(memoryview(content))
+        self._root = Link("hard", root)
+        self._groups: dict[int, dict[str, Link] | None] = {}
+        self._count = 0
 
     def names(self, path: str) -> list[str]:
         """What the group at `path` holds; nothing if there is no such group."""
-        group = self._find(path)
-        return [] if group is None else sorted(group)
+        return sorted(self._group(path) or ())
 
     def read(self, path: str, needed: Sequence[Needed]) -> list[np.ndarray]:
         """The arrays '0', '1', … of the group at `path`, which must be exactly those needed.
@@ -124,55 +115,59 @@ class Reader:
         Raises:
             DataError: another number of arrays, or one of another shape, kind or storage; nothing was allocated.
         """
-        group = self._find(path)
-        if group is None:
+        links = self._group(path)
+        if links is None:
             raise DataError(f"it has no group {path}.")
-        if sorted(group) != sorted(str(k) for k in range(len(needed))):
+        if sorted(links) != sorted(str(k) for k in range(len(needed))):
             raise DataError(
-                f"{path} must hold {len(needed)} arrays, numbered from 0. Received {sorted(group)}."
+                f"{path} must hold {len(needed)} arrays, numbered from 0. Received {sorted(links)[:20]}."
             )
-        datasets = [hard_link(group, str(k)) for k in range(len(needed))]
-        for dataset, what in zip(datasets, needed, strict=True):
-            check_dataset(dataset, what, self._file_nbytes)
-        return [dataset[()] for dataset in datasets]
+        found = [self._array(f"{path}/{k}", links[str(k)], what) for k, what in enumerate(needed)]
+        return [
+            np.frombuffer(data[:nbytes], dtype).reshape(what.shape).copy()
+            for (data, nbytes, dtype), what in zip(found, needed, strict=True)
+        ]
 
-    def _find(self, path: str) -> Any:
-        group = self._file
+    def _group(self, path: str) -> dict[str, Link] | None:
+        """What the group at `path` holds, None if there is no such group."""
+        links, name = self._links(self._root, "/"), ""
         for part in path.split("/"):
-            if part not in group:
+            name += f"/{part}"
+            if links is None or part not in links:
                 return None
-            group = hard_link(group, part)
-        return group
+            links = self._links(links[part], name)
+        return links
+
+    def _links(self, link: Link, name: str) -> dict[str, Link] | None:
+        check_link(link, name)
+        if link.address not in self._groups:
+            messages = read_header(self._source, link.address)
+            links = read_links(self._source, messages) if is_group(messages) else None
+            self._groups[link.address] = links
+            self._count += len(links or ())
+            if self._count > MAX_LINKS_IN_ALL:
+                raise DataError(f"it has more than {MAX_LINKS_IN_ALL} groups and arrays.")
+        return self._groups[link.address]
+
+    def _array(self, name: str, link: Link, needed: Needed) -> tuple[memoryview, int, np.dtype]:
+        """(bytes, how many of them count, dtype) of an array of the shape and kind needed."""
+        check_link(link, name)
+        messages = read_header(self._source, link.address)
+        if is_group(messages):
+            raise DataError(f"{name} must be an array. Received a group.")
+        array = read_array(self._source, messages)
+        dtype = array.dtype
+        if array.shape != needed.shape or isinstance(dtype, str) or dtype.kind != needed.kind:
+            raise DataError(
+                f"{name} must hold {KINDS[needed.kind]} of shape {needed.shape}. "
+                f"Received shape {array.shape}, dtype {dtype}."
+            )
+        nbytes = prod(needed.shape) * dtype.itemsize
+        if array.data is None or len(array.data) not in (nbytes, nbytes + CHECKSUM_NBYTES):
+            raise DataError(f"{name} must be stored whole and uncompressed in the file. It is not.")
+        return array.data, nbytes, dtype
 
 
-def hard_link(group: "h5py.Group", name: str) -> Any:
-    """What `name` is in `group`, never in another place or another file."""
-    import h5py
-
-    link = group.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        raise DataError(f"{group.name}/{name} must be in the file itself. Received a {type(link).__name__}.")
-    return group[name]
-
-
-def check_dataset(dataset: Any, needed: Needed, file_nbytes: int) -> None:
-    """Refuse whatever isn't an array of this shape and kind, stored whole in this file."""
-    import h5py
-
-    if not isinstance(dataset, h5py.Dataset):
-        raise DataError(f"{dataset.name} must be an array. Received a {type(dataset).__name__}.")
-    if dataset.shape != needed.shape or dataset.dtype.kind != needed.kind:
-        raise DataError(
-            f"{dataset.name} must hold {KINDS[needed.kind]} of shape {needed.shape}. "
-            f"Received shape {dataset.shape}, dtype {dataset.dtype}."
-        )
-    properties = dataset.id.get_create_plist()
-    filters = {properties.get_filter(k)[0] for k in range(properties.get_nfilters())}
-    nbytes = prod(needed.shape) * dataset.dtype.itemsize
-    if (
-        properties.get_external_count()
-        or properties.get_layout() == h5py.h5d.VIRTUAL
-        or filters - {h5py.h5z.FILTER_FLETCHER32}
-        or not nbytes <= dataset.id.get_storage_size() <= file_nbytes
-    ):
-        raise DataError(f"{dataset.name} must be stored whole and uncompressed in the file. It is not.")
+def check_link(link: Link, name: str) -> None:
+    if link.kind != "hard":
+        raise DataError(f"{name} must be in the file itself. Received a link ({link.kind}).")

@@ -17,7 +17,7 @@ from minicnn.errors import DataError
 from minicnn.naming import snake_case
 from minicnn.saving.archive import read_file
 from minicnn.saving.files import write_file
-from minicnn.saving.hdf5 import Group, Needed, Reader, reading, write_groups
+from minicnn.saving.hdf5 import Group, Needed, Reader, write_groups
 
 SUFFIX = ".weights.h5"
 
@@ -45,8 +45,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     check_suffix(path)
     check_built(model)
     try:
-        with reading(read_file(path)) as reader:
-            found = read_weights(model, reader)
+        found = read_weights(model, Reader(read_file(path)))
     except DataError as error:
         raise DataError(f"'{path}' must hold the weights of model '{model.name}': {error}") from None
     for variable, name, array in found:
