@@ -261,6 +261,7 @@ def _lower_rows_fma(context, builder, sig, args):  # type: ignore[no-untyped-def
             mask = last if v == width - 1 else None
             loaded = load_vector(builder, vector, advance(builder, pointer, v * vector.count), mask)
             result.append(fused_multiply_add(builder, scalar, loaded, tile[m * width + v]))
+    keep_order(builder)
     return context.make_tuple(builder, sig.return_type, result)
 
 

@@ -119,11 +119,29 @@ def fused_multiply_add(builder, a, b, c):  # type: ignore[no-untyped-def]
 
 def compress(builder, value, mask):  # type: ignore[no-untyped-def]
     """The lanes of the vector where the mask is set, side by side from lane 0 on; then anything."""
+    if VECTOR_NBYTES == 32 and value.type.count == 8:
+        return _compress_by_table(builder, value, mask)
     signature = ir.FunctionType(value.type, [value.type, mask.type, value.type])
     function = cgutils.get_or_insert_function(
         builder.module, signature, f"llvm.experimental.vector.compress.{suffix(value.type)}"
     )
     return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
+
+
+def _compress_by_table(builder, value, mask):  # type: ignore[no-untyped-def]
+    """AVX2 has no such instruction, and LLVM would move lane by lane: a permutation for each of the 256 masks."""
+    small = ir.VectorType(ir.IntType(8), 8)
+    lanes_of = [[lane for lane in range(8) if bits >> lane & 1] for bits in range(256)]
+    rows = [ir.Constant(small, (lanes + [0] * 8)[:8]) for lanes in lanes_of]
+    table = cgutils.global_constant(
+        builder.module, "lanes_of_mask", ir.Constant(ir.ArrayType(small, 256), rows)
+    )
+    bits = builder.zext(builder.bitcast(mask, ir.IntType(8)), ir.IntType(64))
+    row = builder.load(builder.gep(table, [ir.Constant(ir.IntType(64), 0), bits]))
+    index = builder.zext(row, ir.VectorType(ir.IntType(32), 8))
+    name = "llvm.x86.avx2.permd" if isinstance(value.type.element, ir.IntType) else "llvm.x86.avx2.permps"
+    signature = ir.FunctionType(value.type, [value.type, index.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), [value, index])
 
 
 def transpose_vectors(builder, rows):  # type: ignore[no-untyped-def]

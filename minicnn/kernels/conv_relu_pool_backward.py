@@ -32,8 +32,9 @@ from minicnn.kernels._simd import (
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
 from minicnn.kernels._tile import BIAS_TERMS, ROW_1, ROW_2, TERMS, ZERO, flush
 
-ROW_6 = (0,) * 6
-"""Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes."""
+ROW_WIDE = (0,) * (6 if VECTOR_NBYTES == 64 else 4)
+"""Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes. Of 16 registers
+three times four are used."""
 
 PRODUCTS = 160
 """dx is summed in equal parts of at most so many products for each of its elements; a quarter of them pass the pool."""
@@ -86,9 +87,9 @@ def conv_relu_pool_backward_x(
                     a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
                     if pieces[k, 2] == 3:
                         places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
-                        _scatter_filter(target, pairs, places, packed, rows, None, ROW_6)
+                        _scatter_filter(target, pairs, places, packed, rows, None, ROW_WIDE)
                     elif pieces[k, 2] == 2:
-                        _scatter_filter(target, pairs, (a,), packed, (b,), None, ROW_6)
+                        _scatter_filter(target, pairs, (a,), packed, (b,), None, ROW_WIDE)
                     else:
                         _scatter_filter(target, pairs, (a,), packed, (b,), count, ROW_1)
             if not is_direct:
@@ -133,9 +134,9 @@ def conv_relu_pool_backward_w(
                 a, b, count = shift + pieces[k, 0], f * size + pieces[k, 1], pieces[k, 3]
                 if pieces[k, 2] == 3:
                     places, rows = (a, a + run, a + 2 * run), (b, b + next_run, b + 2 * next_run)
-                    _sum_patches(source, pairs, places, dw_by_filter, rows, None, ROW_6)
+                    _sum_patches(source, pairs, places, dw_by_filter, rows, None, ROW_WIDE)
                 elif pieces[k, 2] == 2:
-                    _sum_patches(source, pairs, (a,), dw_by_filter, (b,), None, ROW_6)
+                    _sum_patches(source, pairs, (a,), dw_by_filter, (b,), None, ROW_WIDE)
                 else:
                     _sum_patches(source, pairs, (a,), dw_by_filter, (b,), count, ROW_1)
     if is_sparse:
@@ -147,11 +148,11 @@ def _pieces(packed, source_shape, window):  # type: ignore[no-untyped-def]
     """A filter (P, Q, C) cut into pieces that fit the registers: (place in image, place in filter, kind, count).
 
     Without dilation a kernel row is one run of Q·C numbers in the image. Kind 3: this piece and the same part of the
-    next two runs, six vectors each. Kind 2: six vectors of one run. Kind 1: one vector, or `count` numbers of it.
+    next two runs, ROW_WIDE vectors each. Kind 2: as many of one run. Kind 1: one vector, or `count` numbers of it.
     """
     _, kernel_h, kernel_w, channels = packed.shape
     runs_w, terms = (1, kernel_w * channels) if window.dilation[1] == 1 else (kernel_w, channels)
-    runs, wide = kernel_h * runs_w, 6 * lanes(packed)
+    runs, wide = kernel_h * runs_w, len(ROW_WIDE) * lanes(packed)
     pieces, number = np.empty((runs * (terms // lanes(packed) + 1), 4), np.int64), 0
     for k in range(runs):
         pixel = k // runs_w * window.dilation[0] * source_shape[2] + k % runs_w * window.dilation[1]
@@ -193,7 +194,7 @@ def _sum_patches(image, pairs, places, filters, rows, count, width):  # type: ig
     for first in range(0, values.size, TERMS):
         tile = zeros(image, places, width)
         for k in range(first, min(first + TERMS, values.size)):
-            tile = rows_fma(tile, image, places, offsets[k], values[k], count)
+            tile = rows_fma(tile, image, places, read(offsets, k), read(values, k), count)
         add_rows(filters, rows, tile, count)
 
 
@@ -203,7 +204,7 @@ def _scatter_filter(image, pairs, places, filters, rows, count, width):  # type:
     values, offsets = pairs
     tile = load_rows(zeros(image, places, width), filters, rows, count)
     for k in range(values.size):
-        add_scaled_rows(image, places, offsets[k], values[k], tile, count)
+        add_scaled_rows(image, places, read(offsets, k), read(values, k), tile, count)
 
 
 @inner

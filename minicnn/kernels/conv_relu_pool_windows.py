@@ -14,8 +14,8 @@ import numpy as np
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import (
+    VECTOR_NBYTES,
     add_rows,
-    add_tiles,
     append_passed,
     copy_transposed,
     lanes,
@@ -29,20 +29,21 @@ from minicnn.kernels._tile import ROW_1
 from minicnn.kernels.conv_relu_pool_backward import _fill, _move_image
 
 FILTERS = 64
-"""Filters whose gradients are listed and added together: nine taps of 16 channels of them about fill the L1 cache."""
+"""Filters whose gradients are listed and added together: nine taps of CHANNELS channels of them fit the L1 cache."""
 
 PRODUCTS = 16
 """Products in one chain of additions. On average a tap has a sixth of FILTERS, but where all numbers are positive, one
 tap can win for every filter: chains of 64 were off by 6.8 u·Σ|dy||w|, of 32 by 5.8, of 16 by 3.8, at no cost."""
 
-CHANNELS = 16
-"""Channels that lie side by side in `packed`. Every second line of memory would use half of the cache's sets only."""
+CHANNELS = VECTOR_NBYTES // 4
+"""Channels that lie side by side in `packed`: what is read together. Every second line of memory would use half of the
+cache's sets only."""
 
-ROW_4, ROW_9 = (0,) * 4, (0,) * 9
+ROW_4 = (0,) * 4
 
 
 def packed_shape(channels: int, filters: int) -> tuple[int, int, int, int, int]:
-    """The weights of a filter for CHANNELS channels lie together: (channels / 16, F, 3, 3, 16)."""
+    """The weights of a filter for CHANNELS channels lie together."""
     return channels // CHANNELS, filters, 3, 3, CHANNELS
 
 
@@ -113,51 +114,39 @@ def _list_by_window(maxima, first, span, size, lists, ends):  # type: ignore[no-
 def _add_window(dx, at, steps, packed, c, lists, ends):  # type: ignore[no-untyped-def]
     """dx[at:] += what reaches one vector of channels of the 4×4 pixels from there, a row and a pixel in `steps`."""
     row, pixel = steps
-    r0 = zeros(dx, ROW_4, ROW_1)
-    r1, r2, r3 = r0, r0, r0
     source = packed, c // CHANNELS * packed[0].size + c % CHANNELS, lists
-    r0, r1, r2 = _add_left(r0, r1, r2, source, ends[0], ends[1])
-    r0, r1, r2 = _add_right(r0, r1, r2, source, ends[1], ends[2])
-    r1, r2, r3 = _add_left(r1, r2, r3, source, ends[2], ends[3])
-    r1, r2, r3 = _add_right(r1, r2, r3, source, ends[3], ends[4])
+    _add_three_rows(dx, at, steps, source, ends[:3])
+    _add_three_rows(dx, at + row, steps, source, ends[2:])
+
+
+@inner
+def _add_three_rows(dx, at, steps, source, ends):  # type: ignore[no-untyped-def]
+    """Add what two taps of the pool beside each other send to three rows of four pixels."""
+    row, pixel = steps
     places = (at, at + pixel, at + 2 * pixel, at + 3 * pixel)
-    add_rows(dx, places, r0, None)
-    add_rows(dx, shifted(places, row), r1, None)
-    add_rows(dx, shifted(places, 2 * row), r2, None)
-    add_rows(dx, shifted(places, 3 * row), r3, None)
+    left, right = ends[0], ends[1]
+    while left < ends[1] or right < ends[2]:
+        r0 = zeros(dx, ROW_4, ROW_1)
+        r1, r2 = r0, r0
+        for k in range(left, min(left + PRODUCTS, ends[1])):
+            sums = _add_filter(r0[:3] + r1[:3] + r2[:3], source, k)
+            r0, r1, r2 = sums[:3] + r0[3:], sums[3:6] + r1[3:], sums[6:] + r2[3:]
+        for k in range(right, min(right + PRODUCTS, ends[2])):
+            sums = _add_filter(r0[1:] + r1[1:] + r2[1:], source, k)
+            r0, r1, r2 = r0[:1] + sums[:3], r1[:1] + sums[3:6], r2[:1] + sums[6:]
+        add_rows(dx, places, r0, None)
+        add_rows(dx, shifted(places, row), r1, None)
+        add_rows(dx, shifted(places, 2 * row), r2, None)
+        left, right = left + PRODUCTS, right + PRODUCTS
 
 
 @inner
-def _add_left(r0, r1, r2, source, first, last):  # type: ignore[no-untyped-def]
-    """Three rows of four pixels, to the first three of which the listed gradients are added."""
-    for k in range(first, last, PRODUCTS):
-        sums = _sum_filters(zeros(source[0], ROW_9, ROW_1), source, k, min(k + PRODUCTS, last))
-        r0 = add_tiles(r0[:3], sums[:3]) + r0[3:]
-        r1 = add_tiles(r1[:3], sums[3:6]) + r1[3:]
-        r2 = add_tiles(r2[:3], sums[6:]) + r2[3:]
-    return r0, r1, r2
-
-
-@inner
-def _add_right(r0, r1, r2, source, first, last):  # type: ignore[no-untyped-def]
-    """The same for the last three of them."""
-    for k in range(first, last, PRODUCTS):
-        sums = _sum_filters(zeros(source[0], ROW_9, ROW_1), source, k, min(k + PRODUCTS, last))
-        r0 = r0[:1] + add_tiles(r0[1:], sums[:3])
-        r1 = r1[:1] + add_tiles(r1[1:], sums[3:6])
-        r2 = r2[:1] + add_tiles(r2[1:], sums[6:])
-    return r0, r1, r2
-
-
-@inner
-def _sum_filters(sums, source, first, last):  # type: ignore[no-untyped-def]
-    """Nine vectors, each plus Σ values[k]·packed[places[k]:] of its own tap."""
+def _add_filter(sums, source, k):  # type: ignore[no-untyped-def]
+    """Nine vectors, each plus values[k]·packed[places[k]:] of its own tap."""
     packed, at, (values, places) = source
     step = packed.shape[4]
     # fmt: off
     taps = (at, at + step, at + 2 * step, at + 3 * step, at + 4 * step, at + 5 * step, at + 6 * step, at + 7 * step,
             at + 8 * step)
     # fmt: on
-    for k in range(first, last):
-        sums = rows_fma(sums, packed, taps, np.int64(read(places, k)), read(values, k), None)
-    return sums
+    return rows_fma(sums, packed, taps, np.int64(read(places, k)), read(values, k), None)
