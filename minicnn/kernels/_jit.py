@@ -72,8 +72,8 @@ def _cached(function: Function, options: dict[str, Any]) -> Function:
 class _Kernel:
     """A kernel of windows, called past Numba's dispatcher once it has been compiled for arguments of these dtypes.
 
-    The dispatcher looks at every number of a `Window` to find its type: some 10 µs for each of them, with the interpreter
-    locked, where the call itself takes 4. Whatever else is asked of a kernel, its dispatcher answers.
+    The dispatcher looks at every number of a `Window` to find its type: some 10 µs for each of them, with the
+    interpreter locked, where the call itself takes 4. Whatever else is asked of a kernel, its dispatcher answers.
     """
 
     def __init__(self, dispatcher: Any):

@@ -113,10 +113,9 @@ def _list_by_window(maxima, first, span, size, lists, ends):  # type: ignore[no-
 @inner
 def _add_window(dx, at, steps, packed, c, lists, ends):  # type: ignore[no-untyped-def]
     """dx[at:] += what reaches one vector of channels of the 4×4 pixels from there, a row and a pixel in `steps`."""
-    row, pixel = steps
     source = packed, c // CHANNELS * packed[0].size + c % CHANNELS, lists
     _add_three_rows(dx, at, steps, source, ends[:3])
-    _add_three_rows(dx, at + row, steps, source, ends[2:])
+    _add_three_rows(dx, at + steps[0], steps, source, ends[2:])
 
 
 @inner
