@@ -15,13 +15,17 @@ BUGS := docs/results/planted_bugs
 train: $(VENV)/.installed
 	$(RUN)/minicnn train
 
+# Tests over as many processes as there are cores. `make test WORKERS=0` runs them one by one.
+WORKERS ?= auto
+
 test: $(VENV)/.installed-test
-	$(RUN)/pytest
+	$(RUN)/pytest -n $(WORKERS) --dist worksteal
 
 # Lines and branches, at least 95 % (pyproject.toml). Kernels run as plain Python, or their lines wouldn't be seen;
 # tests/keras would take TensorFlow's time and cover nothing that the others don't.
 coverage: $(VENV)/.installed-test
-	NUMBA_DISABLE_JIT=1 $(RUN)/pytest --hypothesis-profile=interpreted --cov --ignore=tests/keras
+	NUMBA_DISABLE_JIT=1 $(RUN)/pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=interpreted --cov \
+	    --ignore=tests/keras
 
 lint: $(VENV)/.installed-test
 	$(RUN)/ruff check .
@@ -33,6 +37,7 @@ lint: $(VENV)/.installed-test
 # measured goes to docs/results, to be committed with its pages.
 nightly: $(VENV)/.installed-test
 	MINICNN_NIGHTLY=1 $(RUN)/pytest --hypothesis-profile=nightly
+	$(MAKE) coverage
 	$(RUN)/python -m tests.keras.training_results
 	$(RUN)/python -m tests.testing.catches --seeds 20 --json $(BUGS).json
 	$(RUN)/python -m tests.testing.catches --json $(BUGS).json --markdown docs/planted_bugs.md
