@@ -51,18 +51,41 @@ class Needed(NamedTuple):
 
 def write_groups(groups: Iterable[Group]) -> bytes:
     """The file as bytes; the same groups give the same bytes."""
-    import h5py
-
     content = io.BytesIO()
-    with h5py.File(content, "w", libver="latest", userblock_size=USER_BLOCK_NBYTES) as file:
+    with create_file(content) as file:
         for path, name, arrays in groups:
-            group = file.create_group(path)
+            group = create_group(file, path)
             group.attrs["name"] = name
             for k, array in enumerate(arrays):
                 write_array(group, str(k), array)
     hdf5 = content.getvalue()[USER_BLOCK_NBYTES:]
     head = DIGEST_PREFIX + hashlib.sha256(hdf5).hexdigest().encode() + b"\n"
     return head.ljust(USER_BLOCK_NBYTES, b"\0") + hdf5
+
+
+def create_file(content: io.BytesIO) -> "h5py.File":
+    """An empty file in `content`, of the newest layout, that remembers no times."""
+    import h5py
+
+    access, creation = (h5py.h5p.create(kind) for kind in (h5py.h5p.FILE_ACCESS, h5py.h5p.FILE_CREATE))
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, content)
+    creation.set_userblock(USER_BLOCK_NBYTES)
+    creation.set_obj_track_times(False)  # h5py.File has no argument for it
+    return h5py.File(h5py.h5f.create(b"in memory", h5py.h5f.ACC_TRUNC, creation, access))
+
+
+def create_group(group: "h5py.Group", path: str) -> "h5py.Group":
+    """The group at `path`, made with those above it where there is none; groups too remember no times."""
+    import h5py
+
+    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    properties.set_obj_track_times(False)
+    for part in path.split("/"):
+        if part not in group:
+            h5py.h5g.create(group.id, part.encode(), gcpl=properties)
+        group = group[part]
+    return group
 
 
 def write_array(group: "h5py.Group", name: str, array: np.ndarray) -> None:
