@@ -22,6 +22,9 @@ KINDS = (
 KERAS_HOMES = {"models": "keras"}
 """Kinds that Keras exports somewhere else than in keras.<kind>."""
 
+FUNCTIONAL = "keras.src.models.functional", "Functional"
+"""What a Model made of tensors is in Keras: a class that it doesn't export."""
+
 
 class Registry:
     """What one public module knows by name.
@@ -118,14 +121,22 @@ def serialize_object(item: Any) -> Any:
     """The configuration of an object with `get_config`; plain values are what they are."""
     if not hasattr(item, "get_config"):
         return item
-    cls = type(item)
-    home = _public_module(cls)
+    cls, name = type(item), class_name(item)
+    home = FUNCTIONAL[0] if name == FUNCTIONAL[1] else _public_module(cls)
     return {
         "module": home or cls.__module__,
-        "class_name": cls.__name__,
+        "class_name": name,
         "config": item.get_config(),
-        "registered_name": None if home else cls.__name__,
+        "registered_name": None if home and home != FUNCTIONAL[0] else name,
     }
+
+
+def class_name(item: Any) -> str:
+    """The name of an object's class, as Keras has it."""
+    cls = type(item)
+    return (
+        FUNCTIONAL[1] if (cls.__module__, cls.__name__) == ("minicnn.models.model", "Model") else cls.__name__
+    )
 
 
 def deserialize_object(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -140,12 +151,27 @@ def deserialize_object(config: Any, custom_objects: Mapping[str, Any] | None = N
     if custom_objects and name in custom_objects:
         return _from_config(custom_objects[name], arguments, custom_objects)
     kind = _kind_of(config)
-    cls = getattr(import_module(f"minicnn.{kind}"), name, None) if kind else None
+    exported = "Model" if name == FUNCTIONAL[1] else name
+    cls = getattr(import_module(f"minicnn.{kind}"), exported, None) if kind else None
     if inspect.isclass(cls) and cls.__module__.startswith("minicnn.") and hasattr(cls, "from_config"):
         return _from_config(cls, arguments, custom_objects)
     raise ValueError(
         f"Unknown class {name!r} of module {config.get('module')!r}. Pass it in `custom_objects` if it is your own."
     )
+
+
+def deserialize_layer(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """As `deserialize_object`, for a layer of a model.
+
+    Raises:
+        ValueError: the message says which layer it is about.
+    """
+    name, arguments = _read(config)
+    try:
+        return deserialize_object(config, custom_objects)
+    except ValueError as error:
+        called = f" {arguments['name']!r}" if isinstance(arguments, Mapping) and "name" in arguments else ""
+        raise ValueError(f"Layer{called} ({name}): {error}") from None
 
 
 def _read(config: Any) -> tuple[str, Any]:
@@ -164,6 +190,8 @@ def _read(config: Any) -> tuple[str, Any]:
 def _kind_of(config: Mapping[str, Any]) -> str | None:
     """The public module that a configuration names."""
     module = config.get("module")
+    if module == FUNCTIONAL[0]:
+        return "models"
     return next(
         (kind for kind in KINDS if module in (_keras_home(kind), f"keras.{kind}", f"minicnn.{kind}")), None
     )

@@ -42,7 +42,10 @@ def without_values(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     Raises:
         ValueError: a shape of more bytes than can be addressed.
     """
-    return np.broadcast_to(np.zeros((), dtype), shape)
+    try:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    except ValueError:  # NumPy's doesn't say of what
+        raise ValueError(f"There is no memory for an array of shape {shape}.") from None
 
 
 class Variable:

@@ -24,10 +24,10 @@ class Dropout(Layer):
         only_default("Dropout", noise_shape=(noise_shape, None))
         self.rate = number("rate", rate, 0, 1)
         self.seed = None if seed is None else integer("seed", seed, 0)
-        self._drawn_seed = random.next_seed() if self.seed is None else self.seed
+        self.drawn_seed = random.next_seed() if self.seed is None else self.seed
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
-        return (ops.Dropout(name=self.name, rate=self.rate, seed=self._drawn_seed),)
+        return (ops.Dropout(name=self.name, rate=self.rate, seed=self.drawn_seed),)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"rate": self.rate, "seed": self.seed, "noise_shape": None}

@@ -16,6 +16,7 @@ from minicnn import random as random_module
 from minicnn.checks import integer, one_of, only_default
 from minicnn.engine.plan import INPUT
 from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.models import compiling
 from minicnn.models.chain import Chain
 from minicnn.models.data import Batch, Data, make_data
 from minicnn.models.data_arguments import split_validation, unpack
@@ -72,6 +73,7 @@ class Model(Chain):
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history: Any = None
         self._steps: Steps | None = None
+        self._compile_arguments: dict[str, Any] = {}
 
     def compile(
         self,
@@ -98,18 +100,44 @@ class Model(Chain):
         """
         only_default("compile", loss_weights=(loss_weights, None))
         chosen = one_of("backend", backend, ("numba", "reference"))
-        steps = Steps(
-            self,
-            optimizers.get(optimizer),
-            losses.resolve(loss) if loss is not None else None,
-            metrics_of(metrics, "metrics"),
-            metrics_of(weighted_metrics, "weighted_metrics"),
-        )
+        counted = metrics_of(metrics, "metrics"), metrics_of(weighted_metrics, "weighted_metrics")
+        resolved = losses.resolve(loss) if loss is not None else None
+        steps = Steps(self, optimizers.get(optimizer), resolved, *counted)
         self.steps_per_execution = integer("steps_per_execution", steps_per_execution, 1)
         self._steps, self.optimizer, self.loss = steps, steps.optimizer, loss
+        self._compile_arguments = {
+            "optimizer": steps.optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": counted[0],
+            "weighted_metrics": counted[1],
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": self.steps_per_execution,
+            "jit_compile": jit_compile,
+        }
         self.backend, self.fuses = chosen, bool(fuse)
         self.compiled = True
         self._forget_executors()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, as Keras writes it down: without `backend` and `fuse`. {} before that."""
+        return compiling.describe(self._compile_arguments) if self.compiled else {}
+
+    def compile_from_config(
+        self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> None:
+        """Compile as `get_compile_config` described it, and make the optimizer's slots if the model is built.
+
+        Raises:
+            ValueError: as `compile`, or something unknown; `custom_objects` maps further names to objects.
+        """
+        self.compile(**compiling.arguments(config, custom_objects))
+        if self.built:
+            self.build_optimizer()
+
+    def build_optimizer(self) -> None:
+        """Make the optimizer's slots for what is trained, unless it has them; `fit` does it too."""
+        self._compiled_steps("build_optimizer").build_optimizer()
 
     def fit(
         self,
@@ -348,13 +376,35 @@ class Model(Chain):
 
     summary = summary
 
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+        """Write the model, its optimizer's state and how it was compiled to a `.keras` file: `models.save_model`."""
+        from minicnn.saving import save_model
+
+        save_model(self, filepath, overwrite, zipped, **kwargs)
+
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
+        """Write the weights and the optimizer's state to a `.weights.h5` file: `saving.save_weights`."""
+        from minicnn.saving import save_weights
+
+        save_weights(self, filepath, overwrite, max_shard_size)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Overwrite the weights in place from a `.weights.h5` file, or none: `saving.load_weights`."""
+        from minicnn.saving import load_weights
+
+        load_weights(self, filepath, skip_mismatch, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """The architecture in Keras's functional form; `from_config` takes it back, with new weights."""
         return functional_config(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Model:
-        return cls(*connect_config(config, custom_objects), name=config.get("name"))
+        model = cls(*connect_config(config, custom_objects), name=config.get("name"))
+        model._trainable = bool(config.get("trainable", True))
+        return model
 
     def _compiled_steps(self, method: str) -> Steps:
         if self._steps is None:

@@ -11,7 +11,7 @@ from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.models.chain import names_in
 from minicnn.models.model import Model
 from minicnn.naming import unique_name
-from minicnn.registry import deserialize_object, serialize_object
+from minicnn.registry import deserialize_layer, serialize_object
 
 
 class Sequential(Model):
@@ -150,8 +150,9 @@ class Sequential(Model):
         cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> Sequential:
         """Rebuild the architecture, with new weights; `custom_objects` maps names to layer classes of your own."""
-        layers = [deserialize_object(layer, custom_objects) for layer in config["layers"]]
+        layers = [deserialize_layer(layer, custom_objects) for layer in config["layers"]]
         model = cls(layers, name=config.get("name"))
+        model._trainable = bool(config.get("trainable", True))
         if not model.built and model.layers and config.get("build_input_shape"):
             model.build(tuple(config["build_input_shape"]))
         return model

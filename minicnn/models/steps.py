@@ -59,11 +59,15 @@ class Steps:
         if self._metrics is None:
             self._resolve_metrics(y.shape, (len(y), *output_shape))
         if training:
-            model.parameters()  # the optimizer's slots are laid out like the weights' home
-            if self.trainable_variables:
-                self.optimizer.build(self.trainable_variables)
-            else:
+            if not self.trainable_variables:
                 warnings.warn("The model does not have any trainable weights.", stacklevel=3)
+            self.build_optimizer()
+
+    def build_optimizer(self) -> None:
+        """Make the optimizer's slots for what is trained, unless they exist."""
+        self.model.parameters()  # the slots are laid out like the weights' home
+        if self.trainable_variables:
+            self.optimizer.build(self.trainable_variables)
 
     @property
     def trainable_variables(self) -> list[Any]:

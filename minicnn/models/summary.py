@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.registry import class_name
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -109,7 +111,7 @@ def layer_rows(layer: Any, expand_nested: bool, show_trainable: bool, depth: int
     prefix = "   " * depth + "└ " if depth else ""
     output = getattr(layer, "output", None)  # there is none before the layer is called
     row = [
-        f"{escape(prefix + layer.name)} ({marked(SYMBOL, escape(type(layer).__name__))})",
+        f"{escape(prefix + layer.name)} ({marked(SYMBOL, escape(class_name(layer)))})",
         "?" if output is None else format_shape(output.shape),
         marked(NUMBER, f"{layer.count_params():,}") if layer.built else f"{marked(NUMBER, 0)} (unbuilt)",
     ]

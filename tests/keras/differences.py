@@ -18,6 +18,7 @@ SIGNATURES = {
     "optimizers.serialize": "As layers.serialize.",
     "initializers.serialize": "As layers.serialize.",
     "activations.serialize": "As layers.serialize.",
+    "models.Model.compile_from_config": "`custom_objects` too, which Keras takes from a global scope.",
     "losses.deserialize": "The argument is called `config`, as everywhere else; Keras calls this one `name`.",
     "optimizers.Adam.build": "`variables`, as in Keras's SGD and its base class; Keras says `var_list` here.",
     "optimizers.AdamW.build": "As optimizers.Adam.build.",
@@ -51,6 +52,9 @@ BEHAVIOUR = {
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
     "`variable.trainable` in a frozen layer": "It stays True: `layer.trainable` alone says what is trained.",
+    "`overwrite=False`, and there is such a file": "FileExistsError; Keras asks on the terminal.",
+    "`skip_mismatch`, `max_shard_size`, `zipped=False`": "ValueError: a file is whole, and read whole or not at all.",
+    "Optimizer state of a `.weights.h5` file": "It builds the optimizer if need be; Keras warns and skips it.",
     "The path of a variable": "`conv2d/kernel`; Keras puts the model's name before it once the model is built.",
     "A model called without `training`": (
         "Random layers are the identity, as in `predict`; Keras's RandomFlip, RandomRotation, … act there."
