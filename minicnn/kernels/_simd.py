@@ -215,9 +215,10 @@ def store_max(y: np.ndarray, argmax: np.ndarray, at: int, state: tuple[np.ndarra
 
 
 def passed_row(
-    row: tuple[np.ndarray, ...], dy: np.ndarray, y: np.ndarray, at: int, count: int
+    row: tuple[np.ndarray, ...], dy: np.ndarray, y: np.ndarray, at: int, count: int | None
 ) -> tuple[np.ndarray, ...]:
     """dy[at:][:count] where y > 0, else 0: what a ReLU lets through."""
+    count = len(row) * lanes(dy) if count is None else count
     part = slice(at, at + count)
     passed = np.where(y.reshape(-1)[part] > 0, dy.reshape(-1)[part], dy.dtype.type(0))
     return load_row(row, passed, 0, count)

@@ -364,7 +364,7 @@ def _type_passed_row(context):  # type: ignore[no-untyped-def]
     return lambda row, dy, y, at, count: row
 
 
-@lower_builtin(passed_row, types.BaseTuple, types.Array, types.Array, types.Integer, types.Integer)
+@lower_builtin(passed_row, types.BaseTuple, types.Array, types.Array, types.Integer, types.Any)
 def _lower_passed_row(context, builder, sig, args):  # type: ignore[no-untyped-def]
     vector = context.get_value_type(sig.return_type.dtype)
     dy, y = (load_vectors(context, builder, vector, sig, args, k) for k in (1, 2))

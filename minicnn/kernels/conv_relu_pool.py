@@ -9,6 +9,7 @@ discards are never computed.
 import numpy as np
 
 from minicnn.geometry import Window
+from minicnn.kernels import conv_relu_pool_patches as patches
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import first_half, fold_max, lanes, max_state, second_half, store_max, zeros
 from minicnn.kernels._sliding import (
@@ -29,11 +30,7 @@ from minicnn.kernels._tile import (
     start_tile,
     width_for,
 )
-from minicnn.kernels.conv_relu_pool_backward import (
-    conv_relu_pool_backward_w,
-    conv_relu_pool_backward_x,
-    pack_by_filter,
-)
+from minicnn.kernels.conv_relu_pool_backward import backward_w, conv_relu_pool_backward_x, pack_by_filter
 
 __all__ = [
     "conv_relu_pool_backward_w",
@@ -43,7 +40,6 @@ __all__ = [
 ]
 
 
-@kernel
 def conv_relu_pool_forward(
     x: np.ndarray,
     w: np.ndarray,
@@ -54,6 +50,14 @@ def conv_relu_pool_forward(
     pool: Window,
 ) -> None:
     """y (N, OH, OW, F) and argmax, overwritten, from x (N, H, W, C), w (P, Q, C, F) and b ((F,), or (0,) for none)."""
+    if patches.applies(w, window, pool):
+        patches.patches_forward(x, w, b, y, argmax, window)
+    else:
+        _forward(x, w, b, y, argmax, window, pool)
+
+
+@kernel
+def _forward(x, w, b, y, argmax, window, pool):  # type: ignore[no-untyped-def]
     pixels, filters = y.shape[1] * y.shape[2], y.shape[3]
     block = images_per_block(len(x), pixels)
     padded = aligned_zeros(padded_shape(x, block, window), x.dtype)
@@ -120,3 +124,20 @@ def _pool_two(x, w, b, y, argmax, routes, columns, width):  # type: ignore[no-un
 @inner
 def _four(starts, t, m, shift):  # type: ignore[no-untyped-def]
     return starts[t, m] + shift, starts[t, m + 1] + shift, starts[t, m + 2] + shift, starts[t, m + 3] + shift
+
+
+def conv_relu_pool_backward_w(
+    dy: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    x: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray,
+    window: Window,
+    pool: Window,
+) -> None:
+    """Add the gradients of w and b to dw (P, Q, C, F) and db ((F,), or (0,) for none), in the order of the images."""
+    if patches.applies(dw, window, pool):
+        patches.patches_backward_w(dy, y, argmax, x, dw, db, window)
+    else:
+        backward_w(dy, y, argmax, x, dw, db, window, pool)

@@ -10,7 +10,6 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._patches import load_patch, patch_fma
 from minicnn.kernels._simd import (
     VECTOR_NBYTES,
     add_rows,
@@ -97,7 +96,7 @@ def conv_relu_pool_backward_x(
 
 
 @kernel
-def conv_relu_pool_backward_w(
+def backward_w(
     dy: np.ndarray,
     y: np.ndarray,
     argmax: np.ndarray,
@@ -269,34 +268,13 @@ def _add_routed(dy, y, argmax, x, dw, routes, pool):  # type: ignore[no-untyped-
     f, filters = ZERO, dw.shape[3]
     # Nine rows of two vectors are 18 sums: too many for 16 registers.
     widest = 2 if VECTOR_NBYTES == 64 else 1
-    has_patches = lanes(x) == 16 and dw.shape[:3] == (3, 3, 1) and pool.kernel_size == (2, 2)
     while f < filters:
         count = min(filters - f, widest * lanes(x))
-        if has_patches and count > lanes(x):
-            _add_patches(dy, y, argmax, x, dw, routes, (f, count), ROW_2)
-        elif has_patches:
-            _add_patches(dy, y, argmax, x, dw, routes, (f, count), ROW_1)
-        elif count > lanes(x):
+        if count > lanes(x):
             _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_2)
         else:
             _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_1)
         f += count
-
-
-@inner
-def _add_patches(dy, y, argmax, x, dw, routes, columns, width):  # type: ignore[no-untyped-def]
-    """One image of one channel: each window's 4×4 pixels in one vector, from which every filter takes its own nine."""
-    taps, starts, shift, n = routes
-    f, count = columns
-    filters, row = dw.shape[3], zeros(x, ROW_1, width)
-    offsets, rows = _nine(taps, 0, shift, filters, f)
-    for first in range(0, len(starts), TERMS):
-        tile = zeros(x, offsets, width)
-        for t in range(first, min(first + TERMS, len(starts))):
-            at = (n * len(starts) + t) * filters + f
-            patch = load_patch(x, shift + read(starts, t * starts.shape[1]), taps[3] - taps[0])
-            tile = patch_fma(tile, patch, argmax, at, passed_row(row, dy, y, at, count), count)
-        add_rows(dw, rows, tile, count)
 
 
 @inner

@@ -33,6 +33,8 @@ CONVOLUTIONS = {
     "two kernel rows of six vectors": conv(32, 4, make_window((4, 4), (2, 3))),
     "a dilated row of six vectors": conv(100, 2, make_window((4, 4), (2, 2), dilation=(2, 2))),
     "few channels": conv(1, 20, make_window((4, 4), (3, 3), padding="same")),
+    "one channel, patches of 4 × 4": conv(1, 32, make_window((6, 7), (3, 3)), images=2),
+    "one channel with a border": conv(1, 32, make_window((4, 5), (3, 3), padding="same")),
     "strides": conv(2, 3, make_window((6, 5), (2, 3), (2, 1), "same")),
     "dilation": conv(2, 3, make_window((6, 5), (2, 3), (1, 1), "same", (2, 1))),
     "bands of rows": conv(1, 1, make_window((19, 17), (1, 2))),
