@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        regularizers,
         utils,
     )
     from minicnn.layers import Input, Layer
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations", "backend", "callbacks", "config", "datasets", "initializers", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "utils",
+    "models", "ops", "optimizers", "regularizers", "utils",
 )  # fmt: skip
 _OBJECTS = {"Input": "layers", "Layer": "layers", "Model": "models", "Sequential": "models"}
 
@@ -52,6 +53,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "utils",
 ]
 

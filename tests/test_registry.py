@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from minicnn import activations, initializers, losses, metrics, optimizers
+from minicnn import activations, initializers, losses, metrics, optimizers, regularizers
 from minicnn.registry import Registry, deserialize_object, serialize_object
 
-MODULES = [activations, initializers, losses, metrics, optimizers]
+MODULES = [activations, initializers, losses, metrics, optimizers, regularizers]
 
 
 class Own:

@@ -61,6 +61,7 @@ class Variable:
         self.name = name
         self.path = path or name
         self.trainable = trainable
+        self.regularizer: Any = None
         self.version = 0
         self.has_home = False
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minicnn import activations, initializers
+from minicnn import activations, initializers, regularizers
 from minicnn.checks import integer, only_default
 from minicnn.engine import ops
 from minicnn.errors import ShapeError
@@ -21,7 +21,7 @@ class Conv2D(Layer):
 
     Raises:
         ValueError: sizes that aren't positive integers, strides and dilation both above 1, filters that `groups`
-            doesn't divide, an unknown padding, data format, activation or initializer, a regularizer or constraint.
+            doesn't divide, an unknown padding, data format, activation, initializer or regularizer, a constraint.
     """
 
     input_rank = 4
@@ -49,8 +49,6 @@ class Conv2D(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         only_default(
             "Conv2D",
-            kernel_regularizer=(kernel_regularizer, None),
-            bias_regularizer=(bias_regularizer, None),
             kernel_constraint=(kernel_constraint, None),
             bias_constraint=(bias_constraint, None),
         )
@@ -65,6 +63,8 @@ class Conv2D(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
         if self.filters % self.groups:
             raise ValueError(
                 f"`filters` must be a multiple of `groups`. Received filters={filters}, groups={groups}."
@@ -98,10 +98,14 @@ class Conv2D(Layer):
         self.check_input_shape(input_shape)
         channels = channels_of(input_shape, self.data_format) or 0
         shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
-        self.bias = (
-            self.add_weight((self.filters,), self.bias_initializer, name="bias") if self.use_bias else None
+        self.kernel = self.add_weight(
+            shape, self.kernel_initializer, regularizer=self.kernel_regularizer, name="kernel"
         )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.filters,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
+            )
         self.built = True
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
@@ -148,8 +152,8 @@ class Conv2D(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": None,
-            "bias_regularizer": None,
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "activity_regularizer": None,
             "kernel_constraint": None,
             "bias_constraint": None,

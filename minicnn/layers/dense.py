@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minicnn import activations, initializers
+from minicnn import activations, initializers, regularizers
 from minicnn.checks import integer, only_default
 from minicnn.engine import ops
 from minicnn.errors import ShapeError
@@ -16,7 +16,7 @@ class Dense(Layer):
     Arguments are Keras's (keras/src/layers/core/dense.py); the kernel has shape (C, units).
 
     Raises:
-        ValueError: `units` not a positive integer, an unknown activation or initializer, a regularizer, constraint,
+        ValueError: `units` not a positive integer, an unknown activation, initializer or regularizer, a constraint,
             lora or quantization argument.
     """
 
@@ -40,8 +40,6 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         only_default(
             "Dense",
-            kernel_regularizer=(kernel_regularizer, None),
-            bias_regularizer=(bias_regularizer, None),
             kernel_constraint=(kernel_constraint, None),
             bias_constraint=(bias_constraint, None),
             lora_rank=(lora_rank, None),
@@ -53,6 +51,8 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def check_input_shape(self, input_shape: BatchShape) -> None:
         if len(input_shape) < 2 or input_shape[-1] is None:
@@ -69,10 +69,14 @@ class Dense(Layer):
     def build(self, input_shape: BatchShape) -> None:
         self.check_input_shape(input_shape)
         shape = (input_shape[-1] or 0, self.units)
-        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
-        self.bias = (
-            self.add_weight((self.units,), self.bias_initializer, name="bias") if self.use_bias else None
+        self.kernel = self.add_weight(
+            shape, self.kernel_initializer, regularizer=self.kernel_regularizer, name="kernel"
         )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
+            )
         self.built = True
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
@@ -88,8 +92,8 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": None,
-            "bias_regularizer": None,
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": None,
             "bias_constraint": None,
             "quantization_config": None,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import initializers
+from minicnn import initializers, regularizers
 from minicnn.checks import only_default
 from minicnn.engine import ops, run
 from minicnn.engine.parallel import Executor
@@ -112,13 +112,12 @@ class Layer:
         """Make a variable, its values drawn by `initializer` (glorot_uniform), and own it. Arguments are Keras's.
 
         Raises:
-            ValueError: a name that another weight of the layer has, a dtype other than the layer's, a regularizer or
-                another argument that only Keras has.
+            ValueError: a name that another weight of the layer has, a dtype other than the layer's, an unknown
+                regularizer, or an argument that only Keras has.
         """
         only_default(
             "add_weight",
             autocast=(autocast, True),
-            regularizer=(regularizer, None),
             constraint=(constraint, None),
             aggregation=(aggregation, "none"),
             overwrite_with_gradient=(overwrite_with_gradient, False),
@@ -135,8 +134,14 @@ class Layer:
         draw = initializers.get(initializer or "glorot_uniform") if have_values() else without_values
         values = draw(shape or (), dtype=self.dtype)
         variable = Variable(values, name=name, path=f"{self.name}/{name}", trainable=trainable)
+        variable.regularizer = regularizers.get(regularizer)
         self._variables.append(variable)
         return variable
+
+    @property
+    def losses(self) -> list[Any]:
+        """The penalties on the trainable weights, one for each regularizer."""
+        return [v.regularizer(v.array) for v in self.trainable_variables if v.regularizer is not None]
 
     @property
     def variables(self) -> list[Variable]:

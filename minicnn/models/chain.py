@@ -116,6 +116,10 @@ class Chain(Layer):
         return [variable for layer in self._layers for variable in layer.variables]
 
     @property
+    def losses(self) -> list[Any]:
+        return [penalty for layer in self._layers for penalty in layer.losses] if self.trainable else []
+
+    @property
     def trainable(self) -> bool:
         return self._trainable
 

@@ -214,11 +214,12 @@ class _Twin(Steps):
         with self.model.executor(wants) as executor:
             executor._derived.version = None  # the weights stay, but in training each step changes them
             result, seed = self._run(executor, batch, x, backward=True)
+            loss = self._loss(result, seed)
             ran = perf_counter()
             if self.trainable_variables:
                 self._apply(executor)
         applied = perf_counter()
-        self._count(batch, result, seed)
+        self._count(batch, result, loss)
         end = perf_counter()
         return end - start, applied - ran, end - applied
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from minicnn import metrics as metrics_module
 from minicnn.engine import ops
 from minicnn.engine.parallel import Batch as Result
 from minicnn.engine.parallel import Executor
+from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
 from minicnn.engine.threads import for_slices
 from minicnn.models.data import ArrayData, Batch, Data
@@ -91,16 +93,17 @@ class Steps:
         wants = Wants(x.shape[1:], True, self.loss_op, gradients=paths)
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
+            loss = self._loss(result, seed)
             if self.trainable_variables:
                 self._apply(executor)
-        self._count(batch, result, seed)
+        self._count(batch, result, loss)
 
     def test(self, batch: Batch) -> None:
         """Forward; count the loss and the metrics."""
         x = self._input(batch.x)
         with self.model.executor(Wants(x.shape[1:], False, self.loss_op)) as executor:
             result, seed = self._run(executor, batch, x, backward=False)
-        self._count(batch, result, seed)
+        self._count(batch, result, self._loss(result, seed))
 
     def gradients(
         self, batch: Batch, weights: bool, values: tuple[str, ...]
@@ -112,10 +115,12 @@ class Steps:
         wants = Wants(x.shape[1:], False, self.loss_op, paths, values)
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
+            if weights:
+                add_penalty_gradients(variables, executor.gradients)
             arrays = [g.copy() for g in executor.gradients] if weights else []
         by_layer = dict(result.value_gradients)
         return (
-            _total(result, seed),
+            self._loss(result, seed),
             dict(zip(paths, arrays, strict=True)),
             by_layer.pop(INPUT, None),
             by_layer,
@@ -160,13 +165,19 @@ class Steps:
         return result, seed
 
     def _apply(self, executor: Executor) -> None:
-        """One optimizer step from the executor's gradient, slice by slice over the threads."""
+        """Add the penalties' gradients, then one optimizer step, slice by slice over the threads."""
+        add_penalty_gradients(self.trainable_variables, executor.gradients)
         self.optimizer.step(executor.gradient, self.model.backend, for_slices)
 
     # Counting
 
-    def _count(self, batch: Batch, result: Result, seed: np.ndarray) -> None:
-        self.loss_tracker.update_state(_total(result, seed), sample_weight=len(batch.x))
+    def _loss(self, result: Result, seed: np.ndarray) -> float:
+        """The reduced loss, ⟨losses, seed⟩, the seed being its gradient and it linear in them; plus the penalties."""
+        total = float(np.sum(result.losses * seed, dtype=np.float64))
+        return total + sum(float(penalty) for penalty in self.model.losses)
+
+    def _count(self, batch: Batch, result: Result, loss: float) -> None:
+        self.loss_tracker.update_state(loss, sample_weight=len(batch.x))
         for metric in self._metrics or ():
             metric.update_state(batch.y, result.outputs)
         for metric in self._weighted:
@@ -212,6 +223,8 @@ def _required(y: np.ndarray | None) -> np.ndarray:
     return y
 
 
-def _total(result: Result, seed: np.ndarray) -> float:
-    """The reduced loss: ⟨losses, seed⟩, the seed being its gradient and it being linear in the losses."""
-    return float(np.sum(result.losses * seed, dtype=np.float64))
+def add_penalty_gradients(variables: Sequence[Variable], gradients: Sequence[np.ndarray]) -> None:
+    """Add to each gradient that of its weight's regularizer."""
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if variable.regularizer is not None:
+            gradient += variable.regularizer.gradient(variable.array)

@@ -8,7 +8,7 @@ once more in float64 (test_in_float64.py). Every test is run in float32.
 DRAWN, PROCESS = "drawn", "process"
 NO_GRADIENT = "nobody differentiates it"
 NO_NUMBERS = "it computes nothing"
-LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, INITIALIZERS = (
+LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, REGULARIZERS, INITIALIZERS = (
     f"test_{name}.py::test_"
     for name in (
         "layer_gradients",
@@ -18,6 +18,7 @@ LAYERS, SIMPLE, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, INITIALIZER
         "metrics",
         "optimizers",
         "schedules",
+        "regularizers",
         "initializers",
     )
 )
@@ -101,6 +102,10 @@ COMPARED = {
         ),
         **rows("PiecewiseConstantDecay", without_gradient(SCHEDULES + "pieces")),
         **rows("LearningRateSchedule", (NO_NUMBERS, NO_GRADIENT, DRAWN)),
+    },
+    "regularizers": {
+        **rows("L1 L2 L1L2", same(REGULARIZERS + "penalties_and_gradients", DRAWN)),
+        **rows("Regularizer", (NO_NUMBERS, NO_NUMBERS, DRAWN)),
     },
     "initializers": {
         **rows("Zeros Ones Constant", without_gradient(INITIALIZERS + "constants")),

@@ -10,7 +10,7 @@ from tests.keras.differences import SIGNATURES
 
 MODULES = (
     "layers", "models", "losses", "optimizers", "metrics", "initializers", "callbacks", "utils", "activations",
-    "config", "backend", "optimizers.schedules",
+    "config", "backend", "optimizers.schedules", "regularizers",
 )  # fmt: skip
 ANYTHING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
