@@ -7,3 +7,19 @@ class ShapeError(ValueError):
 
 class DataError(ValueError):
     """A file or array whose content is not what it must be; the message names it."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint of another training; the message names what differs."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """A training was asked to stop by a signal, and has: its checkpoint is written.
+
+    Not an Exception, like KeyboardInterrupt: whoever catches all errors and goes on doesn't catch it.
+    """
+
+    def __init__(self, signal: int, checkpoint: object) -> None:
+        super().__init__(f"Training was interrupted; its checkpoint is {checkpoint}.")
+        self.signal = signal
+        self.checkpoint = checkpoint

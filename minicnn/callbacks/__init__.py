@@ -1,5 +1,6 @@
 """Callbacks: what happens around epochs and batches. Names, arguments and meanings are Keras's."""
 
+from minicnn.callbacks.backup_and_restore import BackupAndRestore
 from minicnn.callbacks.callback import Callback, History, LambdaCallback, TerminateOnNaN
 from minicnn.callbacks.callback_list import CallbackList
 from minicnn.callbacks.csv_logger import CSVLogger
@@ -8,6 +9,7 @@ from minicnn.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from minicnn.callbacks.progbar_logger import ProgbarLogger
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

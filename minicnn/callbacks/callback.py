@@ -11,16 +11,37 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minicnn.progbar import print_message
+from minicnn.saving.checkpoint import is_plain
 
 Logs = dict[str, Any]
+
+_OF_THE_FIT = ("params", "model", "is_resumed")
+"""Attributes that belong to the running training, not to the callback."""
 
 
 class Callback:
     """Subclasses define the hooks they need. `model` is the model, `params` has 'verbose', 'epochs' and 'steps'."""
 
+    comes_last = False
+    """Whether a CallbackList calls it after the others, wherever it stands in the list."""
+    is_resumed = False
+    """Whether the training that begins goes on where another one was interrupted; known in `on_train_begin`."""
+
     def __init__(self) -> None:
         self.params: Mapping[str, Any] | None = None
         self.model: Any = None
+
+    def get_state(self) -> dict[str, Any] | None:
+        """What a checkpoint keeps of this callback: by default every attribute that is plain data (numbers, strings,
+        None, lists and dicts of them, arrays). None: nothing; such a callback sees the interrupted epoch begin again.
+        """
+        return {
+            name: value for name, value in vars(self).items() if name not in _OF_THE_FIT and is_plain(value)
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `get_state` gave; called after `on_train_begin`."""
+        vars(self).update(state)
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         self.params = params

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from minicnn.callbacks.backup_and_restore import BackupAndRestore
 from minicnn.callbacks.callback import Callback, History, Logs
 from minicnn.callbacks.progbar_logger import ProgbarLogger
 
 
 class CallbackList(Callback):
     """Passes each hook on to its callbacks, in order, with one copy of the logs for all of them.
+
+    A BackupAndRestore among them is asked first whether a training is to be taken up, before any other sees its begin.
 
     Args:
         callbacks: a callback, or lists of them.
@@ -39,6 +42,7 @@ class CallbackList(Callback):
             self.callbacks.append(self._history)
         if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())
+        self._sort()
         if model is not None:
             self.set_model(model)
         if params:
@@ -46,6 +50,10 @@ class CallbackList(Callback):
 
     def append(self, callback: Callback) -> None:
         self.callbacks.append(callback)
+        self._sort()
+
+    def _sort(self) -> None:
+        self.callbacks.sort(key=lambda callback: callback.comes_last)
 
     def set_params(self, params: Any) -> None:
         super().set_params(params)
@@ -65,7 +73,14 @@ class CallbackList(Callback):
             getattr(callback, hook)(*position, logs=shared)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        backups = [callback for callback in self.callbacks if isinstance(callback, BackupAndRestore)]
+        others = [callback for callback in self.callbacks if callback not in backups]
+        is_resumed = any([backup.find(others) for backup in backups])
+        for callback in self.callbacks:
+            callback.is_resumed = is_resumed
         self._pass_on("on_train_begin", logs=logs)
+        for backup in backups:
+            backup.restore()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._pass_on("on_train_end", logs=logs)

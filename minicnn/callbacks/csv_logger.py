@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,9 +35,33 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._close()
-        self._writes_header = not (self.append and self.filename.exists() and self.filename.stat().st_size)
-        self._file = self.filename.open("a" if self.append else "w", newline="")
-        self._writer = None
+        appends = self.append or self.is_resumed
+        self._writes_header = not (appends and self.filename.exists() and self.filename.stat().st_size)
+        self._file = self.filename.open("a" if appends else "w", newline="")
+
+    def get_state(self) -> dict[str, Any]:
+        """The length of the file so far, and its columns if they are known."""
+        return {
+            "nbytes": self._nbytes_on_disk(),
+            "keys": self._keys if self._writer is not None else None,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Cut off what was written after the state was taken.
+
+        Raises:
+            ValueError: the file is shorter than it was then.
+        """
+        if self._file is None or self._nbytes_on_disk() < state["nbytes"]:
+            raise ValueError(
+                f"The log {self.filename} must have at least {state['nbytes']} bytes, as it had when "
+                "the training was interrupted. It is shorter."
+            )
+        self._file.truncate(state["nbytes"])
+        self._writes_header = self._writes_header or not state["nbytes"]
+        if state["keys"] is not None:
+            self._keys = state["keys"]
+            self._writer = self._new_writer(self._file)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
@@ -46,7 +71,7 @@ class CSVLogger(Callback):
             self._keys = sorted(logs)
             if not any(name.startswith("val_") for name in self._keys):
                 self._keys += [f"val_{name}" for name in self._keys]
-            self._writer = csv.DictWriter(self._file, ["epoch", *self._keys], delimiter=self.separator)
+            self._writer = self._new_writer(self._file)
             if self._writes_header:
                 self._writer.writeheader()
         self._writer.writerow({"epoch": epoch} | {name: _cell(logs.get(name, "NA")) for name in self._keys})
@@ -54,6 +79,15 @@ class CSVLogger(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
+
+    def _nbytes_on_disk(self) -> int:
+        if self._file is None:
+            return 0
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
+    def _new_writer(self, file: TextIO) -> csv.DictWriter[str]:
+        return csv.DictWriter(file, ["epoch", *self._keys], delimiter=self.separator)
 
     def _close(self) -> None:
         if self._file is not None:

@@ -30,6 +30,9 @@ class ProgbarLogger(Callback):
         self.epochs = params["epochs"]
         self.target = params["steps"]
 
+    def get_state(self) -> None:
+        """Nothing: what it shows begins anew."""
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._is_fitting = True
 

@@ -1,6 +1,7 @@
 """What several commands take, and what they check before anything is computed."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,15 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder tha
 
 def only_options(context: typer.Context, option: str, *names: str) -> None:
     """Refuse options that `option` leaves no room for."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in names and source is not None and source.name == "COMMANDLINE":
+    for name in given_options(context, context.params):
+        if name not in names:
             raise ValueError(f"{option} can't be combined with --{name.replace('_', '-')}.")
+
+
+def given_options(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Those of the options that are on the command line, and not left at their defaults."""
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    return [name for name, source in sources if source is not None and source.name == "COMMANDLINE"]
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,10 +12,12 @@ from minicnn.cli.options import (
     ModelOption,
     RunArgument,
     ThreadsOption,
+    given_options,
     make_folder,
     only_options,
     set_threads,
 )
+from minicnn.cli.resume import interruptible, options_to_train_with
 
 
 @app.command()
@@ -32,6 +34,10 @@ def train(
         "runs/mnist"
     ),
     model: ModelOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in --out that was interrupted.")
+    ] = False,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps from one checkpoint to the next.")] = 100,
     race: Annotated[
         bool,
         typer.Option("--race", help="A speedrun to a test accuracy of 0.99; numbers only, in race.json."),
@@ -46,42 +52,67 @@ def train(
 
         run_race(seed, out)
         return
-    from minicnn import optimizers, runs, utils
+    from minicnn import runs, utils
+    from minicnn.callbacks import BackupAndRestore
 
-    chosen = optimizers.get(optimizer)
-    if learning_rate is not None:
-        if not 0 < learning_rate < float("inf"):
-            raise typer.BadParameter(f"--learning-rate must be a positive number. Received {learning_rate}.")
-        chosen.learning_rate = learning_rate
-    set_threads(threads)
-    utils.set_random_seed(seed)
-    net = runs.net_from_file(model) if model else None
-    training, test = runs.load_examples(data)
-    net = net or runs.book_net(training.images.shape[1:], int(training.labels.max()) + 1)
-    runs.check_fits(net, training)
-    runs.check_fits(net, test)
-    options = {
+    backup = BackupAndRestore(out, save_freq=save_every, delete_checkpoint=False)
+    options: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
         "learning_rate": learning_rate,
+        "seed": seed,
+        "data": str(data.resolve()) if data else None,
+        "model": model,
     }
-    source = {"seed": seed, "data": str(data.resolve()) if data else None, "model": model}
-    config = runs.describe(net, options | source)
+    if resume and not backup.path.exists() and (out / runs.METRICS).exists():
+        typer.echo(f"{out}: this training is over; there is nothing to resume.")
+        return
+    options = options_to_train_with(backup, options, given_options(context, options), resume=resume)
+    backup.notes = {"options": options}
+    chosen = optimizer_of(options["optimizer"], options["learning_rate"])
+    set_threads(threads)
+    utils.set_random_seed(options["seed"])
+    net = runs.net_from_file(model) if model else None
+    training, test = runs.load_examples(Path(options["data"]) if options["data"] else None)
+    net = net or runs.book_net(training.images.shape[1:], int(training.labels.max()) + 1)
+    runs.check_fits(net, training)
+    runs.check_fits(net, test)
+    config = runs.describe(net, options)
     make_folder(out)
 
     # Integers as labels: the same loss as with one-hot rows, which would have to be made first.
     net.compile(optimizer=chosen, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     net.summary()
     start = perf_counter()
-    history = net.fit(training.images, training.labels, epochs=epochs, batch_size=batch_size).history
+    with interruptible(backup, options):
+        history = net.fit(
+            training.images,
+            training.labels,
+            epochs=options["epochs"],
+            batch_size=options["batch_size"],
+            callbacks=[backup],
+        ).history
     seconds = perf_counter() - start
     loss, accuracy = net.evaluate(test.images, test.labels, verbose=0)
     metrics = {"test_loss": loss, "test_accuracy": accuracy, "seconds": seconds}
     runs.save_run(out, config, net, history, metrics)
     runs.save_pictures(out, history, test, net.predict(test.images, batch_size=256, verbose=0))
+    backup.delete()
     typer.echo(f"test_accuracy: {accuracy:.4f} - test_loss: {loss:.4f} - trained in {seconds:.1f} s")
     typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+def optimizer_of(name: str, learning_rate: float | None) -> Any:
+    """An optimizer by name, with its own learning rate or this one."""
+    from minicnn import optimizers
+
+    chosen = optimizers.get(name)
+    if learning_rate is not None:
+        if not 0 < learning_rate < float("inf"):
+            raise typer.BadParameter(f"--learning-rate must be a positive number. Received {learning_rate}.")
+        chosen.learning_rate = learning_rate
+    return chosen
 
 
 @app.command()

@@ -29,7 +29,7 @@ class RandomTransform(Layer):
         super().__init__(**kwargs)
         self.seed = None if seed is None else integer("seed", seed, 0)
         self.data_format = data_format_of(data_format)
-        self._drawn_seed = random.next_seed() if self.seed is None else self.seed
+        self.drawn_seed = random.next_seed() if self.seed is None else self.seed
         self._sampling = sampling
 
     def bounds(self) -> tuple[Bounds, ...]:
@@ -41,7 +41,7 @@ class RandomTransform(Layer):
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
         bounds = tuple((float(low), float(high)) for low, high in self.bounds())
-        settings = {"kind": self.kind, "bounds": bounds, "seed": self._drawn_seed, **self._sampling}
+        settings = {"kind": self.kind, "bounds": bounds, "seed": self.drawn_seed, **self._sampling}
         return lower_images(
             self.name, shape, self.data_format, lambda name, _: (ops.RandomAffine(name=name, **settings),)
         )

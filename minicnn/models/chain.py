@@ -36,7 +36,7 @@ class Chain(Layer):
         self._start: SymbolicTensor | None = None
         self._layers: list[Layer] = []
         self._taps: list[SymbolicTensor] = []
-        self._forget_executors()
+        self.forget_executors()
 
     def _connect_chain(self, starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> None:
         """Become the chain from the one start to the farthest tap.
@@ -62,7 +62,7 @@ class Chain(Layer):
             )
         self.dtype = dtypes.pop()
         self.built = True
-        self._forget_executors()
+        self.forget_executors()
 
     # Structure
 
@@ -145,9 +145,10 @@ class Chain(Layer):
 
     def lower(self, shape: ops.Shape) -> tuple[ops.Op, ...]:
         """As a layer of another model: the ops of all layers, then the identity under the model's name."""
-        return (*self._lower_layers(shape), ops.Identity(name=self.name))
+        return (*self.lower_layers(shape), ops.Identity(name=self.name))
 
-    def _lower_layers(self, shape: ops.Shape) -> list[ops.Op]:
+    def lower_layers(self, shape: ops.Shape) -> list[ops.Op]:
+        """The ops of all layers for inputs of `shape`, batch axis left out."""
         chain: list[ops.Op] = []
         for layer in self._layers:
             layer.check_input_shape((None, *shape))
@@ -160,14 +161,14 @@ class Chain(Layer):
     def last_op(self) -> ops.Op:
         """What the model ends in: a loss that contains it takes its place."""
         shape = tuple(size or UNKNOWN_SIZE for size in self.input.shape[1:])
-        return next(op for op in reversed(self._lower_layers(shape)) if not isinstance(op, ops.Identity))
+        return next(op for op in reversed(self.lower_layers(shape)) if not isinstance(op, ops.Identity))
 
     def make_executor(self, wants: Wants) -> Executor:
         """Lower, fuse, plan."""
         keep = {*wants.value_gradients, *wants.intermediates}
         chain = [
             op
-            for op in self._lower_layers(wants.input_shape)
+            for op in self.lower_layers(wants.input_shape)
             if not isinstance(op, ops.Identity) or op.name in keep
         ]
         chain = join_loss(chain, wants.loss)
@@ -197,7 +198,8 @@ class Chain(Layer):
         while len(self._executors) > MAX_EXECUTORS:
             self._executors.pop(next(iter(self._executors)), None)
 
-    def _forget_executors(self) -> None:
+    def forget_executors(self) -> None:
+        """Plan anew: what the ops or the gradients depend on has changed."""
         self._executors: dict[Wants, list[Executor]] = {}
         self._parameters: dict[str, np.ndarray] | None = None
         self._counted: list[Variable] = []

@@ -47,9 +47,12 @@ class Data:
     num_batches: int | None = None
     """Batches in an epoch, as far as they are known: what a progress bar counts towards."""
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch, counted from 0."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, counted from 0, from batch `start` on."""
         raise NotImplementedError
+
+    def skip(self, taken: int) -> None:
+        """Go on behind `taken` batches that an interrupted training has had, where they can't be had by number."""
 
     def peek(self) -> Batch:
         """The first batch, without consuming it: a model is built for its shapes."""
@@ -125,11 +128,11 @@ class IndexedData(Data):
         self.shuffle = shuffle
         self.seed = seed
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         steps = self.steps or self.pass_length
         pass_number, share = divmod(epoch, ceil(self.pass_length / steps))
         indices = range(share * steps, min((share + 1) * steps, self.pass_length))
-        yield from self.batches(self.order(pass_number), pass_number, indices)
+        yield from self.batches(self.order(pass_number), pass_number, indices[start:])
         if len(indices) < steps:
             warn_ran_out(steps, len(indices))
 
@@ -205,10 +208,10 @@ class DatasetData(IndexedData):
         self.finite = finite
         super().__init__(length, length, steps, bool(shuffle), seed)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         self.dataset.on_epoch_begin()
         try:
-            yield from super().epoch(epoch)
+            yield from super().epoch(epoch, start)
         finally:
             self.dataset.on_epoch_end()
 
@@ -253,9 +256,13 @@ class GeneratorData(Data):
         rest = (standard_batch(item, f"Batch {k}", None, finite) for k, item in enumerate(generator, 1))
         self.batches = chain([self.first], rest)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        yielded = 0
-        for batch in islice(self.batches, self.steps):
+    def skip(self, taken: int) -> None:
+        for _ in islice(self.batches, taken):
+            pass
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yielded = start
+        for batch in islice(self.batches, None if self.steps is None else self.steps - start):
             yielded += 1
             yield batch
         expected = self.num_batches or 1

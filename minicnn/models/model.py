@@ -21,6 +21,7 @@ from minicnn.models.chain import Chain
 from minicnn.models.data import Batch, Data, make_data
 from minicnn.models.data_arguments import split_validation, unpack
 from minicnn.models.functional import connect_config, functional_config
+from minicnn.models.progress import Progress
 from minicnn.models.steps import Steps
 from minicnn.models.summary import summary
 from minicnn.naming import unique_name
@@ -72,6 +73,7 @@ class Model(Chain):
         self.compiled = False
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history: Any = None
+        self.progress: Progress | None = None
         self._steps: Steps | None = None
         self._compile_arguments: dict[str, Any] = {}
 
@@ -117,7 +119,7 @@ class Model(Chain):
         }
         self.backend, self.fuses = chosen, bool(fuse)
         self.compiled = True
-        self._forget_executors()
+        self.forget_executors()
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given, as Keras writes it down: without `backend` and `fuse`. {} before that."""
@@ -194,35 +196,54 @@ class Model(Chain):
             steps.prepare(validation, training=False)
         listeners = self._listeners(callbacks, verbose, epochs, train.num_batches, add_history=True)
         self.stop_training = False
-        listeners.on_train_begin()
-        logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
-            logs = self._run_epoch(steps, train, epoch, listeners)
-            if validation is not None and _is_due(epoch, validation_freq):
+        self.progress = Progress(self, train, validation, initial_epoch)
+        try:
+            self._run_epochs(steps, self.progress, epochs, validation_freq, listeners)
+        finally:
+            self.progress = None
+        return self.history
+
+    def _run_epochs(
+        self,
+        steps: Steps,
+        at: Progress,
+        epochs: int,
+        validation_freq: int | Iterable[int],
+        listeners: Any,
+    ) -> None:
+        """Train from where `at` stands, and keep it up to date."""
+        listeners.on_train_begin()  # which may take up an interrupted training, and move `at` on
+        for epoch in range(at.epoch, epochs):
+            if self.stop_training and at.batch == 0:
+                break
+            logs = self._run_epoch(steps, at, listeners)
+            if at.validation is not None and _is_due(epoch, validation_freq):
                 steps.reset_metrics()
                 listeners.on_test_begin()
-                results = self._run_test(steps, validation, listeners)
+                results = self._run_test(steps, at.validation, listeners)
                 listeners.on_test_end(results)
                 logs |= {f"val_{name}": value for name, value in results.items()}
+            at.epoch, at.batch, at.logs = epoch + 1, 0, logs
             listeners.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
-        listeners.on_train_end(logs)
-        return self.history
+        listeners.on_train_end(at.logs)
 
-    def _run_epoch(self, steps: Steps, data: Data, epoch: int, listeners: Any) -> dict[str, float]:
-        steps.reset_metrics()
-        listeners.on_epoch_begin(epoch)
-        logs: dict[str, float] = {}
-        for first, last, group in _groups(data.epoch(epoch), self.steps_per_execution):
+    def _run_epoch(self, steps: Steps, at: Progress, listeners: Any) -> dict[str, float]:
+        """The rest of the epoch that `at` is in; usually all of it."""
+        if at.batch == 0:
+            steps.reset_metrics()
+            listeners.on_epoch_begin(at.epoch)
+        batches = at.data.epoch(at.epoch, at.batch) if not self.stop_training else ()
+        for first, last, group in _groups(batches, self.steps_per_execution, at.batch):
             listeners.on_train_batch_begin(first)
             for batch in group:
                 steps.train(batch)
-            logs = steps.results()
-            listeners.on_train_batch_end(last, logs)
+            at.batch, at.taken = last + 1, at.taken + len(group)
+            listeners.on_train_batch_end(last, steps.results())
             if self.stop_training:
                 break
-        return dict(logs)
+        return steps.results() if at.batch else {}
 
     def _run_test(self, steps: Steps, data: Data, listeners: Any) -> dict[str, float]:
         self.stop_evaluating = False
@@ -458,11 +479,11 @@ def metrics_of(given: Any, argument: str) -> list[Any]:
     return list(given)
 
 
-def _groups(batches: Iterable[Batch], size: int) -> Iterable[tuple[int, int, list[Batch]]]:
-    """Batches in groups of `size`, each with its first and last index."""
+def _groups(batches: Iterable[Batch], size: int, start: int = 0) -> Iterable[tuple[int, int, list[Batch]]]:
+    """Batches, counted from `start`, in groups of `size`, each with its first and last index."""
     group: list[Batch] = []
-    index = -1
-    for index, batch in enumerate(batches):
+    index = start - 1
+    for index, batch in enumerate(batches, start):
         group.append(batch)
         if len(group) == size:
             yield index - size + 1, index, group
