@@ -162,6 +162,12 @@ class TerminateOnNaN(Callback):
         if self.raise_error:
             raise RuntimeError(
                 f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training immediately."
+                f"{self._cause()}"
             )
         print_message(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
+
+    def _cause(self) -> str:
+        """Where it began, if the model knows."""
+        divergence = getattr(self.model, "divergence", None)
+        return f" {divergence}" if divergence is not None else ""

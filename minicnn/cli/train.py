@@ -53,7 +53,7 @@ def train(
         run_race(seed, out)
         return
     from minicnn import runs, utils
-    from minicnn.callbacks import BackupAndRestore
+    from minicnn.callbacks import BackupAndRestore, TerminateOnNaN
 
     backup = BackupAndRestore(out, save_freq=save_every, delete_checkpoint=False)
     options: dict[str, Any] = {
@@ -91,8 +91,11 @@ def train(
             training.labels,
             epochs=options["epochs"],
             batch_size=options["batch_size"],
-            callbacks=[backup],
+            callbacks=[backup, TerminateOnNaN()],
         ).history
+    if net.divergence is not None:
+        backup.delete()  # nobody can go on from there
+        raise ValueError(f"{net.divergence}")
     seconds = perf_counter() - start
     loss, accuracy = net.evaluate(test.images, test.labels, verbose=0)
     metrics = {"test_loss": loss, "test_accuracy": accuracy, "seconds": seconds}

@@ -20,6 +20,7 @@ from minicnn.models import compiling
 from minicnn.models.chain import Chain
 from minicnn.models.data import Batch, Data, make_data
 from minicnn.models.data_arguments import split_validation, unpack
+from minicnn.models.divergence import Divergence
 from minicnn.models.functional import connect_config, functional_config
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Steps
@@ -195,7 +196,7 @@ class Model(Chain):
             )
             steps.prepare(validation, training=False)
         listeners = self._listeners(callbacks, verbose, epochs, train.num_batches, add_history=True)
-        self.stop_training = False
+        self.stop_training, steps.divergence = False, None
         self.progress = Progress(self, train, validation, initial_epoch)
         try:
             self._run_epochs(steps, self.progress, epochs, validation_freq, listeners)
@@ -227,6 +228,7 @@ class Model(Chain):
             listeners.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        steps.finish()
         listeners.on_train_end(at.logs)
 
     def _run_epoch(self, steps: Steps, at: Progress, listeners: Any) -> dict[str, float]:
@@ -386,6 +388,11 @@ class Model(Chain):
         """Start counting the loss and all metrics anew."""
         if self._steps is not None:
             self._steps.reset_metrics()
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """At which step and in which layer the first value that isn't finite appeared in the last `fit`, if one did."""
+        return self._steps.divergence if self._steps is not None else None
 
     @property
     def metrics(self) -> list[Any]:

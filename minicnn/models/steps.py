@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
 from minicnn.engine.threads import for_slices
 from minicnn.models.data import ArrayData, Batch, Data
+from minicnn.models.divergence import Divergence, find_divergence, find_spoilt_weights
 from minicnn.models.wants import Wants
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Steps:
         self._weighted: list[Any] = []
         self._trainable = model.trainable_variables if model.built else None
         self._loss_op: ops.Loss | None = None
+        self.divergence: Divergence | None = None
+        """Where the first value that isn't finite appeared, since the last `fit` began."""
 
     # Before the first step
 
@@ -94,9 +98,20 @@ class Steps:
         with self.model.executor(wants) as executor:
             result, seed = self._run(executor, batch, x, backward=True)
             loss = self._loss(result, seed)
+            if not isfinite(loss) and self.divergence is None:
+                self._diverged(find_divergence(self, x))
             if self.trainable_variables:
                 self._apply(executor)
         self._count(batch, result, loss)
+
+    def finish(self) -> None:
+        """Training is over: nothing computes a loss with the last weights."""
+        if self.divergence is None and (spoilt := find_spoilt_weights(self)):
+            self._diverged(spoilt)
+
+    def _diverged(self, divergence: Divergence) -> None:
+        self.divergence = divergence
+        warnings.warn(str(divergence), stacklevel=5)
 
     def test(self, batch: Batch) -> None:
         """Forward; count the loss and the metrics."""

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-import minicnn
 from minicnn import Input, callbacks, layers, losses, models, optimizers, random, utils
 from minicnn.callbacks.backup_and_restore import FILE, PREVIOUS
 from minicnn.errors import CheckpointError, DataError
@@ -115,7 +114,6 @@ SITUATIONS = {
 
 def train(folder, situation="arrays", save_freq=2, extra=(), **options):
     """A seeded training from the beginning of a program; returns what it leaves."""
-    minicnn.backend.clear_session()
     utils.set_random_seed(1)
     folder.mkdir(exist_ok=True)
     given = {
@@ -294,7 +292,6 @@ def test_a_damaged_checkpoint(tmp_path):
     folder = tmp_path / "own"
 
     def fit(extra=()):
-        minicnn.backend.clear_session()
         utils.set_random_seed(1)
         model = compiled()
         backup = callbacks.BackupAndRestore(folder / "backup", save_freq=2, double_checkpoint=True)
