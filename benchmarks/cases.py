@@ -149,8 +149,11 @@ def peers(*names: str) -> tuple[Contestant, ...]:
 
 
 QUICK = Effort(rounds=5, steps=32, at_least_s=0.02, slow=False)
+FIT = Effort(steps=96)  # the start of `fit` is 2 % of Keras's time then
 HEAVY = Effort(rounds=7, steps=32)  # 224 steps in all; a block of 224 would keep 1.2 GB of images in memory
-SWEEP = Effort(rounds=5, steps=64)
+SWEEP_IMAGES = 4096
+"""Of 28×28 pixels in a sample of a sweep, or as many pixels: pictures are drawn from sweeps, no bar is held to them."""
+CONVOLUTION = Effort(rounds=5, at_least_s=0.05)
 BATCH_SIZES = (1, 4, 16, 256, 1024, 4096)
 THREADS = (
     Contestant("minicnn", threads=1),
@@ -160,9 +163,10 @@ THREADS = (
 )
 
 
-def sweep_effort(batch_size: int) -> Effort:
-    """At most MNIST's 60,000 images a sample."""
-    return replace(SWEEP, steps=min(SWEEP.steps, max(8, 32768 // batch_size)))
+def sweep_effort(batch_size: int, size: int = 28) -> Effort:
+    """As many steps as SWEEP_IMAGES give, from 4 to 64."""
+    steps = SWEEP_IMAGES * 28**2 // (batch_size * size**2)
+    return Effort(rounds=4, steps=min(64, max(4, steps)), slow=False)
 
 
 MEASUREMENTS = (
@@ -175,11 +179,12 @@ MEASUREMENTS = (
             Contestant("jax", most_steps=16),
             Contestant("reference", most_steps=8, in_quick=False),
         ),
+        FIT,
         quick=QUICK,
     ),
     Measurement("inference", "book", 256, peers("onnxruntime", "keras", "torch", "jax"), quick=QUICK),
     Measurement("inference", "book", 1, peers("onnxruntime", "keras", "torch", "jax"), quick=QUICK),
-    Measurement("train_step", "book", 64, THREADS, title="scaling"),
+    Measurement("train_step", "book", 64, THREADS, FIT, title="scaling"),
     Measurement(
         "train_step",
         "book",
@@ -187,16 +192,18 @@ MEASUREMENTS = (
         tuple(
             Contestant(peer, busy=busy) for peer in ("minicnn", "torch", "keras") for busy in (False, True)
         ),
+        replace(FIT, slow=False),
         title="busy",
     ),
     Measurement("first_step", "book", 64, peers("keras")),
-    Measurement("memory", "book", 64, peers("keras"), Effort(rounds=3)),
-    Measurement("train_step", "book_without_pooling", 64, peers("keras", "torch"), HEAVY),
-    Measurement("train_step", "cats_and_dogs", 20, peers("keras", "torch"), HEAVY),
-    Measurement("train_step", "vgg_blocks", 8, peers("keras", "torch"), HEAVY),
+    Measurement("memory", "book", 64, peers("keras"), Effort(rounds=3)),  # it hardly varies
+    *(
+        Measurement("train_step", name, size, (*peers("keras"), Contestant("torch", most_steps=8)), HEAVY)
+        for name, size in (("book_without_pooling", 64), ("cats_and_dogs", 20), ("vgg_blocks", 8))
+    ),
     *(
         Measurement(
-            f"convolution_{job}", name, convolution.batch_size, peers("keras", "torch"), Effort(5), quick
+            f"convolution_{job}", name, convolution.batch_size, peers("keras", "torch"), CONVOLUTION, quick
         )
         for name, convolution in CONVOLUTIONS.items()
         for quick in [QUICK if name in QUICK_CONVOLUTIONS else None]
@@ -210,7 +217,7 @@ MEASUREMENTS = (
         for size in BATCH_SIZES
     ),
     *(
-        Measurement("train_step", book_at(size).name, 64, peers("keras", "torch"), SWEEP)
+        Measurement("train_step", book_at(size).name, 64, peers("keras", "torch"), sweep_effort(64, size))
         for size in IMAGE_SIZES
     ),
 )
@@ -254,6 +261,7 @@ BARS = (
             "keras",
             limit,
             over=over,
+            of=len(CONVOLUTIONS),
         )
         for job, what in (("forward", "forward"), ("both", "forward and backward"))
         for over, limit in (("worst", 1.5), ("geometric mean", 1.0))

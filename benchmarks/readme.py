@@ -98,11 +98,22 @@ def note_on(results: bench.Results | None) -> str:
     left_out = "".join(f" {label}: {status} in places." for label, status in sorted(others))
     return (
         f"Medians; sgemm is NumPy's matrix product: {speeds} thread(s). {machine.cpu}, {machine.threads} threads, "
-        f"Python {machine.versions['python']}, {versions}; {machine.date[:10]}, commit {machine.commit[:10]}, load "
-        f"average {machine.load_average:.1f} before the first measurement.{left_out} Raw samples in "
+        f"Python {machine.versions['python']}, {versions}; {moments(results)}.{left_out} Raw samples in "
         "[benchmarks/results/bench.json](benchmarks/results/bench.json); how it is measured: "
         "[benchmarks/cases.py](benchmarks/cases.py)."
     )
+
+
+def moments(results: bench.Results) -> str:
+    """When, at which commits, and under which load the measurements were made."""
+    began = sorted((m.date, m.commit, m.load_average) for m in results.measurements if m.date)
+    if not began:
+        began = [(results.machine.date, results.machine.commit, results.machine.load_average)]
+    dates, commits, loads = zip(*began, strict=True)
+    days = " to ".join(dict.fromkeys((dates[0][:10], dates[-1][:10])))
+    named = dict.fromkeys(commit[:10] for commit in commits)
+    load = " to ".join(dict.fromkeys(f"{value:.1f}" for value in (min(loads), max(loads))))
+    return f"{days}, commit{'s' if len(named) > 1 else ''} {', '.join(named)}, load average {load} at the beginning"
 
 
 def bench_results() -> bench.Results | None:

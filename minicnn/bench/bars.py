@@ -22,7 +22,7 @@ def judge_one(bar: Bar, measurements: Sequence[Measured]) -> Verdict:
         if ours.rounds and theirs.rounds
     ]
     verdict = Verdict(bar.what, bar.measurement, bar.against, bar.limit, bar.at_least)
-    if not pairs or (bar.over == "gain" and len(pairs) < 2):
+    if len(pairs) < (2 if bar.over == "gain" else bar.of):
         return verdict
     names, ours, theirs = zip(*pairs, strict=True)
     value = combined(ours, theirs, bar.over)

@@ -11,13 +11,16 @@ from rich.console import Console
 from minicnn.bench import machine, peers, show
 from minicnn.bench.bars import judge
 from minicnn.bench.neutral import Convolution, Network
-from minicnn.bench.results import FAILED, WRONG, Measured, Results, read, write
+from minicnn.bench.results import FAILED, WRONG, Measured, Results, merged, read, write
 from minicnn.bench.run import run
 from minicnn.bench.session import DeadWorker, cpus
 from minicnn.bench.table import Bar, Contestant, Measurement, cases
 
 OWN = ("minicnn", "sgemm")
 """Take part whatever --peers says: ours, and the measure that it is held against."""
+
+PROFILES = "profiles"
+"""What --only calls them."""
 
 
 def bench(
@@ -28,44 +31,53 @@ def bench(
     threads: int | None,
     json: Path | None,
     pictures: Path | None,
+    update: bool = False,
 ) -> int:
     """Measure, judge, show; write JSON and pictures if asked. 1 if what minicnn computes was wrong, or it failed.
 
+    `update`: what the JSON file holds already and isn't measured now is kept.
+
     Raises:
-        ValueError: an unknown name, more threads than CPUs.
+        ValueError: an unknown name, more threads than CPUs, a file to update that was measured elsewhere.
         OSError: an output that can't be written.
     """
     table = cases()
-    chosen = select(table.MEASUREMENTS, quick, only, peer_names)
+    named = [name for name in only if name != PROFILES]
+    chosen = select(table.MEASUREMENTS, quick, named, peer_names) if named or not only else []
+    profiled = table.PROFILES if PROFILES in only or not (quick or only) else ()
     if threads is not None and threads > len(cpus()):
         raise ValueError(
             f"--threads must be at most {len(cpus())}, the CPUs of this process. Received {threads}."
         )
     check_outputs(json, pictures)
+    earlier = read(json) if update and json is not None and json.exists() else None
     console, used = Console(), threads or len(cpus())
     record, done, profiles = machine.record(used), list[Measured](), list[dict[str, Any]]()
-    bars = bars_for(table.BARS, chosen, quick or bool(only))
+    bars = bars_for(table.BARS, chosen, earlier is None and (quick or bool(only)))
 
     def results() -> Results:
-        return Results(record, tuple(done), judge(bars, done), quick, profiles=tuple(profiles))
+        new = Results(record, tuple(done), (), quick, profiles=tuple(profiles))
+        whole = merged(earlier, new) if earlier else new
+        return replace(whole, verdicts=judge(bars, whole.measurements))
 
+    results()  # raises now, not after an hour, if the two can't be merged
     with console.status("") as status:
         for measured in run(chosen, lambda m: case_of(table, m), used, quick=quick, say=status.update):
             done.append(measured)
             console.print(show.measured_line(measured), markup=False, highlight=False, soft_wrap=True)
             if json is not None:  # after each: a run of an hour may be interrupted
                 write(results(), json)
-        for name in table.PROFILES if not quick and not only else ():
+        for name in profiled:
             status.update(f"profile of {name}")
             profiles += profile(table.NETWORKS[name], console)
+    console.print(show.measurements_table(done))
     finish(results(), console, json, pictures)
     own = [series.status for measured in done for series in measured.series if series.peer == "minicnn"]
     return int(WRONG in own or FAILED in own)
 
 
 def finish(results: Results, console: Console, json: Path | None, pictures: Path | None) -> None:
-    """Tables, files, pictures."""
-    console.print(show.measurements_table(results.measurements))
+    """Verdicts, files, pictures."""
     console.print(show.bars_table(results.verdicts))
     if json is not None:
         write(results, json)
@@ -132,7 +144,7 @@ def select(
             titles = dict.fromkeys(
                 "/".join(m.name.split("/")[:2]) for m in chosen if m.group != "convolution"
             )
-            known = ", ".join([*titles, "convolution_forward", "convolution_both"])
+            known = ", ".join([*titles, "convolution_forward", "convolution_both", PROFILES])
             raise ValueError(f"--only must name a measurement or how one begins: {known}. Received {name!r}.")
     if only:
         chosen = [m for m in chosen if any(is_named(m, name) for name in only)]

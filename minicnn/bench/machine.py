@@ -52,7 +52,7 @@ TRIAD_NUMBERS, TRIAD_BLOCK, TRIAD_REPEATS = 1 << 23, 1 << 12, 5
 
 def record(threads: int) -> Machine:
     """Everything about here and now; measures for some seconds."""
-    load_average = os.getloadavg()[0]
+    now = moment()
     speeds = {str(count): speed_with(count) for count in sorted({1, threads})}
     return Machine(
         cpu=cpu_model(),
@@ -63,11 +63,18 @@ def record(threads: int) -> Machine:
         versions={"python": platform.python_version()} | versions(),
         sgemm_gflops={count: speed["sgemm_gflops"] for count, speed in speeds.items()},
         triad_gbytes_s={count: speed["triad_gbytes_s"] for count, speed in speeds.items()},
-        load_average=load_average,
-        commit=commit(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
         metadata=pyperf_metadata(),
+        **now,
     )
+
+
+def moment() -> dict[str, Any]:
+    """What changes from one measurement to the next."""
+    return {
+        "load_average": os.getloadavg()[0],
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def cpu_model() -> str:

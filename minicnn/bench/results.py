@@ -7,7 +7,7 @@ The JSON is these dataclasses, field for field, nested; `schema` is raised when 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -100,6 +100,11 @@ class Measured:
     multiply_adds: int
     """Of dense work in what one sample stands for (a step, an image, a call); 0 where it says nothing."""
     series: tuple[Series, ...]
+    date: str = ""
+    """When it began, UTC; with commit and load_average as `Machine` has them. A file may be measured in slices."""
+    commit: str = ""
+    load_average: float | None = None
+    """Of the minute before it began."""
 
     def series_of(self, label: str) -> Series | None:
         return next((s for s in self.series if s.label == label), None)
@@ -145,6 +150,30 @@ class Results:
 
     def measurement(self, name: str) -> Measured | None:
         return next((m for m in self.measurements if m.name == name), None)
+
+
+def merged(before: Results, after: Results) -> Results:
+    """What `after` has measured anew instead of what `before` has under the same name, and all else of both.
+
+    Raises:
+        ValueError: they aren't of the same machine, threads, versions and effort.
+    """
+    if differing := [name for name in SAME if place(before)[name] != place(after)[name]]:
+        raise ValueError(
+            f"Results in one file must have the same {', '.join(SAME)}. Received "
+            + "; ".join(f"{name}={place(before)[name]!r} and {place(after)[name]!r}" for name in differing)
+        )
+    measurements = {m.name: m for m in (*before.measurements, *after.measurements)}
+    profiles = {p["model"]: p for p in (*before.profiles, *after.profiles)}
+    return replace(after, measurements=tuple(measurements.values()), profiles=tuple(profiles.values()))
+
+
+SAME = "cpu", "cores", "threads", "blas", "versions", "quick"
+"""What one file has once."""
+
+
+def place(results: Results) -> dict[str, Any]:
+    return vars(results.machine) | {"quick": results.quick}
 
 
 def write(results: Results, path: str | Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.bench import fresh, peers
+from minicnn.bench import fresh, machine, peers
 from minicnn.bench.check import disagreement
 from minicnn.bench.neutral import Convolution, Network
 from minicnn.bench.results import FAILED, MISSING, OK, WRONG, Measured, Series
@@ -90,6 +90,7 @@ class Contest:
         self.session, self.folder = session, folder
         self.is_fresh = measurement.job in fresh.JOBS
         self.entries = [Entry(contestant) for contestant in measurement.contestants]
+        self.began = machine.moment()
         self._expected: Answers | None = None
 
     def measure(self, say: Say, side_by_side: bool = False) -> Measured:
@@ -255,6 +256,7 @@ class Contest:
             unit="B" if measurement.job == "memory" else "s",
             multiply_adds=multiply_adds(measurement, case),
             series=tuple(entry.series(self.session.threads) for entry in self.entries),
+            **self.began,
         )
 
 

@@ -90,6 +90,8 @@ class Bar:
     ours: str = "minicnn"
     over: str = "one"
     """What is made of several measurements: 'worst' or 'geometric mean'. 'gain': (1 thread ÷ all) over the other's."""
+    of: int = 1
+    """How many measurements it is over; a bar over fewer has no value."""
 
 
 def cases() -> Any:

@@ -15,7 +15,8 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Only this measurement: train_step/book, inference, …; may be repeated."
+            metavar="NAME",
+            help="Only this measurement: train_step/book, inference, profiles, …; may be repeated.",
         ),
     ] = None,
     peers: Annotated[
@@ -26,6 +27,9 @@ def bench(
     json: Annotated[
         Path | None, typer.Option(help="A file for raw samples and the machine's record.")
     ] = None,
+    update: Annotated[
+        bool, typer.Option(help="Keep what the file of --json has beside what is measured now.")
+    ] = False,
     pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for pictures.")] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
@@ -49,6 +53,14 @@ def bench(
     if compare is not None:
         command.compare(*compare)
         return 0
+    if update and json is None:
+        raise ValueError("--update must come with --json, the file to update.")
     return command.bench(
-        quick=quick, only=only or (), peer_names=peers or (), threads=threads, json=json, pictures=pictures
+        quick=quick,
+        only=only or (),
+        peer_names=peers or (),
+        threads=threads,
+        json=json,
+        pictures=pictures,
+        update=update,
     )

@@ -86,6 +86,12 @@ def test_one_number_from_start_to_file(tmp_path, capsys):
     assert "one image a call" in " ".join(capsys.readouterr().out.split())
     assert cli.run(["bench", "--compare", str(out), str(out)]) == 0
     assert "1.000" in capsys.readouterr().out
+    arguments[arguments.index("inference/book/1")] = "inference/book/256"
+    assert cli.run([*arguments, "--json", str(out), "--update"]) == 0
+    both = results.read(out)
+    assert [m.name for m in both.measurements] == ["inference/book/1", "inference/book/256"]
+    assert both.measurements[0] == measured
+    assert sum(verdict.measurement in NAMES for verdict in both.verdicts) >= 2
 
 
 def test_when_ours_is_wrong_the_status_says_so(tmp_path, monkeypatch):
@@ -105,6 +111,7 @@ def test_when_ours_is_wrong_the_status_says_so(tmp_path, monkeypatch):
         (["--threads", "0"], "--threads"),
         (["--threads", "1000"], "--threads must be at most"),
         (["--json", "FOLDER"], "--json must be a file"),
+        (["--update"], "--update must come with --json"),
         (["--json", "FOLDER/no/such.json"], "must exist"),
         (["--pictures", "FILE/pictures"], "FILE"),
         (["--compare", "FILE", "FILE"], "must be a file that `minicnn bench --json` has written"),

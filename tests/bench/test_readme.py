@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minicnn.bench import results, table
+from minicnn.bench.bars import judge
 from minicnn.bench.results import Measured, Series
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +65,22 @@ def test_another_number_makes_it_stale(measured):
     slower = step.series[0].__class__(**vars(step.series[0]) | {"rounds": ((3.0,), (3.0,), (3.0,))})
     changed = Measured(**vars(step) | {"series": (slower, *step.series[1:])})
     assert readme.updated(text, numbers(), results.Results(measured.machine, (changed,), ())) != text
+
+
+def test_a_bar_over_a_part_of_its_measurements_has_no_value(measured):
+    [bar] = [b for b in table.cases().BARS if b.measurement == "convolution_both/*" and b.over == "worst"]
+    [step] = measured.measurements
+    some = replace(step, name="convolution_both/one")
+    assert judge([bar], [some])[0].value is None
+    assert judge([replace(bar, of=1)], [some])[0].value == 0.1
+
+
+def test_slices_measured_at_different_times_are_said_so(measured):
+    [step] = measured.measurements
+    early = replace(step, date="2026-11-24T01:00:00+00:00", commit="a" * 40, load_average=0.1)
+    late = replace(step, name="other", date="2026-11-25T01:00:00+00:00", commit="b" * 40, load_average=2.0)
+    text = readme.moments(replace(measured, measurements=(late, early)))
+    assert (
+        text
+        == "2026-11-24 to 2026-11-25, commits aaaaaaaaaa, bbbbbbbbbb, load average 0.1 to 2.0 at the beginning"
+    )

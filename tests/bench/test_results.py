@@ -1,6 +1,7 @@
 """The file of results: what is written is read; anything else is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -48,3 +49,26 @@ def test_the_record_of_a_machine(run):
     assert 0.1 < record.sgemm_gflops["1"] < 1e4 and 0.1 < record.triad_gbytes_s["1"] < 1e3
     assert record.versions["numpy"] and record.blas and record.caches.get("L2 Unified", 1 << 20) >= 1 << 16
     assert not {"hostname", "command", "python_executable"} & set(record.metadata)
+
+
+def test_a_part_that_is_measured_anew_takes_the_place_of_the_old_one(run):
+    [measured] = run.measurements
+    assert measured.date and measured.load_average >= 0
+    other = replace(measured, name="inference/other/4")
+    before = replace(run, measurements=(measured, other), profiles=({"model": "a", "steps": 1},))
+    anew = replace(measured, date="later", commit="another")
+    after = replace(run, measurements=(anew,), profiles=({"model": "b"},))
+    both = results.merged(before, after)
+    assert both.measurements == (anew, other)  # each with its own moment
+    assert [p["model"] for p in both.profiles] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"cpu": "another"}, {"threads": 7}, {"versions": {"numpy": "0"}}, {"blas": "x"}]
+)
+def test_parts_from_another_machine_are_refused(run, changed):
+    elsewhere = replace(run, machine=replace(run.machine, **changed))
+    with pytest.raises(ValueError, match=f"must have the same .*{next(iter(changed))}"):
+        results.merged(elsewhere, run)
+    with pytest.raises(ValueError, match="quick"):
+        results.merged(replace(run, quick=False), run)
