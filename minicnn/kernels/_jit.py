@@ -78,18 +78,18 @@ class _Kernel:
 
     def __init__(self, dispatcher: Any):
         self._dispatcher = dispatcher
-        self._entries: dict[tuple[Any, ...], Callable[..., None]] = {}
+        self._entries: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
-    def __call__(self, *args: Any) -> None:
+    def __call__(self, *args: Any) -> Any:
         kinds = tuple([arg.dtype if type(arg) is np.ndarray else _kind(arg) for arg in args])
         entry = self._entries.get(kinds)
         if entry is not None:
-            entry(*args)
-            return
-        self._dispatcher(*args)
+            return entry(*args)
+        result = self._dispatcher(*args)
         found = self._dispatcher.overloads.get(tuple(map(self._dispatcher.typeof_pyval, args)))
         if found is not None:
             self._entries[kinds] = found.entry_point
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dispatcher, name)

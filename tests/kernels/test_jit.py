@@ -1,4 +1,4 @@
-"""The disk cache of compiled kernels, and running without a compiler. Each test starts processes of its own."""
+"""The disk cache of compiled kernels, and running without a compiler. Most tests start processes of their own."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn.geometry import make_window
 from minicnn.kernels import _jit
 
 PACKAGE = Path(minicnn.__file__).parent
@@ -99,3 +100,14 @@ def test_every_kernel_runs_without_the_compiler(tmp_path):
 def test_numba_is_not_imported(module, tmp_path):
     program = f"import {module}, sys; print('numba' in sys.modules)"
     assert finish(start(program, tmp_path))[0] == "False"
+
+
+@pytest.mark.jitted
+def test_a_kernel_of_windows_gives_its_result_past_the_dispatcher_too():
+    def rows_are_many(x, window):
+        return x.size > window.output_size[0]
+
+    many, window = _jit.kernel(rows_are_many), make_window((4, 4), (2, 2))
+    for dtype in (np.float32, np.float64):
+        assert [many(np.zeros(size, dtype), window) for size in (5, 5, 2, 2)] == [True, True, False, False]
+    assert len(many.signatures) == 2
