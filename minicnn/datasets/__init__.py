@@ -1,5 +1,5 @@
 """Data sets that come with the package, under Keras's names."""
 
-from . import mnist
+from . import mnist, shapes
 
-__all__ = ["mnist"]
+__all__ = ["mnist", "shapes"]
