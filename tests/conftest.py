@@ -52,9 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="module", autouse=True)
 def trainings_in_numpy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where kernels aren't compiled, the command line trains on the reference backend: 500 images take it seconds."""
+    """Where kernels aren't compiled, commands and studies train in NumPy: 500 images take it seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        if JIT_IS_OFF and request.path.name == "test_cli.py":
+        if JIT_IS_OFF and request.path.name in ("test_cli.py", "test_experiments.py", "test_looking.py"):
             from minicnn.models import Model
 
             patch.setitem(Model.compile.__kwdefaults__, "backend", "reference")

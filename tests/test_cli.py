@@ -420,3 +420,36 @@ class TestVerify:
             assert done.returncode == 2 and done.stdout == ""
             assert words in done.stderr and f"needs {missing}, which isn't installed" in done.stderr
             assert done.stderr.count("\n") == 1
+
+
+class TestStudy:
+    def test_the_experiments_are_listed(self, capsys):
+        assert cli.run(["study"]) == 0
+        names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        assert names == [
+            "pooling",
+            "dense-vs-conv",
+            "augmentation",
+            "feature-extraction",
+            "fine-tuning",
+            "visualise",
+        ]
+
+    def test_leaves_numbers_a_report_and_pictures(self, tmp_path, monkeypatch, capsys):
+        from minicnn.study.experiments import dense_vs_conv
+
+        tiny = {"train": 64, "test": 32, "epochs": 1, "seeds": 1}
+        monkeypatch.setattr(type(dense_vs_conv.DENSE_VS_CONV), "size", lambda self, quick: tiny)
+        out = tmp_path / "run"
+        assert cli.run(["study", "dense-vs-conv", "--quick", "--seed", "3", "--out", str(out)]) == 0
+        assert sorted(path.name for path in out.iterdir()) == ["errors.png", "report.md", "results.json"]
+        record = json.loads((out / "results.json").read_text())
+        assert (record["seed"], record["data"], record["size"]) == (3, "mnist", tiny)
+        assert (out / "report.md").read_text() in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "arguments", [["poling"], ["pooling", "--data", "cats"], ["pooling", "--seed", "-1"]]
+    )
+    def test_refuses(self, arguments, capsys):
+        assert cli.run(["study", *arguments]) == 2
+        assert capsys.readouterr().err.count("\n") == 1

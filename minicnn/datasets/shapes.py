@@ -17,7 +17,7 @@ BLOCK = 128
 """Images painted at a time: their pixels in float32 stay below 20 MB."""
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 """A number for every pixel of some images, (n, size, size)."""
 
 

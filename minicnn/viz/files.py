@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+ANIMATION_DPI = 80
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -22,14 +24,47 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
     Raises: ValueError if path doesn't end in .png; OSError if it can't be written.
     """
-    target = Path(path)
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"`path` must end in .png. Received path={str(target)!r}.")
+    target = _checked(path, ".png")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    _replace(target, content.getvalue())
+
+
+def save_animation(figures: Iterable[Figure], path: str | os.PathLike[str], *, frame_s: float = 0.3) -> None:
+    """Write the figures, all of one size, to `path` as a GIF that shows each for `frame_s` seconds, again and again.
+
+    It is made of 64 colours, those of the last frame. As `save`, all of it or nothing.
+
+    Raises: ValueError if path doesn't end in .gif or there is no figure; OSError if it can't be written.
+    """
+    from PIL import Image
+
+    target = _checked(path, ".gif")
+    frames = []
+    for figure in figures:
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=ANIMATION_DPI)
+        frames.append(Image.open(content).convert("RGB"))
+    if not frames:
+        raise ValueError("`figures` must hold at least one figure. Received none.")
+    palette = frames[-1].quantize(64)
+    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    content = io.BytesIO()
+    first.save(content, "GIF", save_all=True, append_images=rest, duration=round(1000 * frame_s), loop=0)
+    _replace(target, content.getvalue())
+
+
+def _checked(path: str | os.PathLike[str], suffix: str) -> Path:
+    target = Path(path)
+    if target.suffix.lower() != suffix:
+        raise ValueError(f"`path` must end in {suffix}. Received path={str(target)!r}.")
+    return target
+
+
+def _replace(target: Path, content: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        temporary.write_bytes(content.getvalue())
+        temporary.write_bytes(content)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,16 @@ VERMILLION = "#D55E00"
 INK = "#222222"
 FAINT = "#767676"  # 4.5 : 1 on white, the least that WCAG 2 calls readable
 GRID = "#E4E4E4"
+# The other four of Okabe and Ito's that are dark enough for a line on white.
+SERIES: list[dict[str, Any]] = [
+    {"color": BLUE, "linestyle": "-", "marker": "o"},
+    {"color": VERMILLION, "linestyle": "--", "marker": "s"},
+    {"color": "#009E73", "linestyle": "-.", "marker": "^"},
+    {"color": "#CC79A7", "linestyle": ":", "marker": "D"},
+    {"color": "#E69F00", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "v"},
+    {"color": INK, "linestyle": (0, (1, 1)), "marker": "P"},
+]
+"""One look for each line of a picture, apart in colour, dashes and markers."""
 
 PAD_IN = 0.1
 SMALL_SIZE = 8.5

@@ -27,7 +27,9 @@ def test_every_shape_covers_the_area_that_its_formula_gives():
     """Of a disc of radius 1: π; ring π(1 − 0.56²); square 1.56²; triangle 3√3·0.55²; cross, star by hand."""
     axis = (np.arange(600, dtype=np.float32) - 299.5) / 250
     x, y = np.meshgrid(axis, axis)
-    inner = 0.36 / np.cos(np.pi / 5)  # radius of the star's inner corners; its points lie 0.36 / cos(2π/5) out
+    inner = 0.36 / np.cos(
+        np.pi / 5
+    )  # radius of the star's inner corners; its points lie 0.36 / cos(2π/5) out
     star = 5 * inner * 0.36 / np.cos(2 * np.pi / 5) * np.sin(np.pi / 5)
     expected = {
         "disc": np.pi,
@@ -51,7 +53,9 @@ def test_colours_do_not_tell_the_classes():
         assert (np.abs(own.mean(0) - mean.mean(0)) < 5 * mean.std(0) / np.sqrt(len(own))).all()
 
 
-@pytest.mark.parametrize("arguments", [{"train": 0}, {"test": 1.5}, {"size": 8}, {"seed": -1}, {"train": True}])
+@pytest.mark.parametrize(
+    "arguments", [{"train": 0}, {"test": 1.5}, {"size": 8}, {"seed": -1}, {"train": True}]
+)
 def test_refuses(arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=rf"`{name}` must be an integer of at least .* Received {name}="):
