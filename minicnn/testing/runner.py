@@ -36,8 +36,8 @@ class Property:
 
     ``domain`` says in words what ``inside`` decides for a case; ``cases`` draws inside it by construction.
     ``holds(target, case)`` raises Mismatch, or returns the worst error as a fraction of its bound (or None).
-    ``needs`` are options the target must take, "bias", "backward", "subnormals", "default of" an option,
-    or a dtype's name.  ``explain(target,
+    ``needs`` are options the target must take, "bias", "backward", "subnormals", "kernels of any size",
+    "default of" an option, or a dtype's name.  ``explain(target,
     case, mismatch)`` may give terms, and ``patterns`` maps a likely mistake to the result it would give.
     """
 
@@ -56,6 +56,7 @@ class Property:
         have |= {"backward"} if target.backward is not None else set()
         have |= {"bias"} if target.bias else set()
         have |= set() if target.flush_to_zero else {"subnormals"}
+        have |= set() if target.kernel_sizes else {"kernels of any size"}
         have |= {np.dtype(dtype).name for dtype in target.dtypes}
         have |= {f"default of {name}" for name in defaulted(target.forward, sorted(target.options))}
         return [name for name in self.needs if name not in have]

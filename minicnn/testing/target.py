@@ -39,6 +39,7 @@ class Target:
     the same. ``notes`` are printed with every report.  ``refuses`` are the exceptions that count as
     refusing bad input. ``dtypes`` are those it computes in. ``compiles_groups`` says that every new geometry
     with several groups is compiled, which takes a tenth of a second: then a fixed few of them are drawn.
+    ``kernel_sizes`` are the only ones that it takes; without any it takes all.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Target:
     algorithm: str = "direct"
     strided_dilation: bool = True
     max_groups: int = 3
+    kernel_sizes: tuple[tuple[int, int], ...] = ()
     compiles_groups: bool = False
     differences: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -61,6 +63,11 @@ class Target:
     def arithmetic(self, dtype: Any) -> Arithmetic:
         """How it computes in a dtype: what the tolerances are derived from."""
         return Arithmetic(np.dtype(dtype).type, self.flush_to_zero, self.algorithm)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether results on ``exact_values`` are free of rounding."""
+        return self.algorithm in ("direct", "winograd")
 
     @property
     def exact_values(self) -> tuple[str, ...]:
@@ -90,6 +97,9 @@ class Target:
             out.append("takes no bias: none is passed")
         if self.op == "conv2d" and not self.strided_dilation:
             out.append("refuses strides > 1 together with dilation_rate > 1: not drawn")
+        if self.kernel_sizes:
+            sizes = ", ".join(f"{rows}×{columns}" for rows, columns in self.kernel_sizes)
+            out.append(f"takes kernels of {sizes} only")
         if self.compiles_groups:
             out.append("compiles each geometry with several groups: a fixed few of them are drawn")
         return out

@@ -274,3 +274,30 @@ def test_optimizers_in_float32(name: str, options: dict, seed: int) -> None:
         assert (abs(mine - exact) <= bound).all()
         # Worth having: at most 2^-10 of what one step may move.  Centered is excepted: v - a² cancels.
         assert options.get("centered") or (bound <= 2.0**-10).all()
+
+
+def test_the_factors_of_winograds_bounds_follow_from_its_matrices() -> None:
+    """Lavin & Gray's F(4×4, 3×3), made from its points, and what sizes it multiplies and adds along one axis."""
+    from math import prod
+
+    from minicnn.testing.tolerances.linear import _WINOGRAD
+
+    for name, points, least in (
+        ("winograd", (0, 1, -1), 16.0),
+        ("winograd4", (0, 1, -1, 2, -2), (88 / 3) ** 2),
+    ):
+        outputs, n = _WINOGRAD[name].outputs, len(points) + 1
+        powers = np.array([[abs(p) ** k for k in range(n)] for p in points], float)
+        a = np.vstack([powers[:, :outputs], np.eye(outputs)[-1]])
+        scales = [prod(abs(p - q) for q in points if q != p) for p in points]
+        g = np.vstack([powers[:, :3] / np.array(scales)[:, None], np.eye(3)[-1]])
+        b = np.zeros((n, n))
+        for k, p in enumerate(points):
+            b[: n - 1, k] = abs(np.poly([q for q in points if q != p])[::-1])
+        b[:, -1] = abs(np.poly(points)[::-1])
+        forward = np.einsum("ai,a,ap->ip", a, b.sum(0), g).max() ** 2
+        dx = np.einsum("ka,a,ap->kp", b, a.sum(1), g).max() ** 2
+        dw = 2 * np.einsum("ap,a,a->p", g, b.sum(0), a.sum(1)).max() ** 2
+        assert forward == pytest.approx(least)
+        assert forward <= _WINOGRAD[name].factor
+        assert dx <= _WINOGRAD[name].factor_of_dx and dw <= _WINOGRAD[name].factor_of_dw

@@ -27,8 +27,8 @@ def forward(t: Target, x: Array, w: Array, b: Array | None, g: ConvGeometry) -> 
 def agree(
     t: Target, label: str, got: Any, expected: Any, case: ConvCase, g: ConvGeometry | None = None
 ) -> float:
-    """Exact equality; for an FFT, which is never exact, twice the rounding bound."""
-    if t.algorithm != "fft":
+    """Exact equality; for an algorithm that is never exact, an FFT say, twice the rounding bound."""
+    if t.is_exact:
         return same(label, got, np.asarray(expected))
     g = g or case.geometry
     bound = conv2d_bound(case.x, case.w, case.b, arithmetic=t.arithmetic(case.x.dtype), **g.options())

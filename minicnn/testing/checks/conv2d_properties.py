@@ -29,6 +29,8 @@ def geometries(t: Target, **narrower: Any) -> st.SearchStrategy[ConvGeometry]:
         limits["max_dilation"] = 1
     if "groups" not in t.options:
         limits["max_groups"] = 1
+    if t.kernel_sizes:
+        limits["kernel_sizes"] = t.kernel_sizes
     if "padding" not in t.options:
         limits["paddings"] = ("valid",)
     limits |= narrower
@@ -173,6 +175,7 @@ FORWARD: list[Property] = [
         must.one_by_one_is_dense,
         lambda t: geometries(t, max_kernel=1, max_stride=1, max_groups=1),
         lambda g: g.kernel_size == (1, 1) and g.strides == (1, 1) and g.groups == 1,
+        ("kernels of any size",),
     ),
     _spot(
         "a full-size kernel is Dense on Flatten",

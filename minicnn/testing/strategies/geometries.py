@@ -55,6 +55,7 @@ def conv_geometries(
     max_batch: int = 3,
     max_extra: int = 5,
     max_kernel: int = 4,
+    kernel_sizes: Sequence[tuple[int, int]] = (),
     max_stride: int = 3,
     max_dilation: int = 3,
     max_groups: int = 3,
@@ -65,11 +66,12 @@ def conv_geometries(
     """Convolutions whose groups have 1 to 3 channels and filters, sometimes up to 17.
 
     ``max_extra`` is how many rows and columns an image may have beyond the smallest legal one.
+    ``kernel_sizes`` are those that an algorithm is made for, instead of all up to ``max_kernel``.
     ``strided_dilation=True`` also draws strides > 1 together with dilation > 1, which Keras layers refuse.
     Pass ``max_stride=1``, ``max_groups=1``, ``paddings=("valid",)``, … to narrow.
     """
     padding = draw(one_of(*paddings))
-    kernel = draw(_pairs(max_kernel))
+    kernel = draw(one_of(*kernel_sizes) if kernel_sizes else _pairs(max_kernel))
     dilated = draw(one_of(False, True)) if max_dilation > 1 else False
     strides = draw(_pairs(max_stride)) if strided_dilation or not dilated else (1, 1)
     dilation = draw(_pairs(max_dilation)) if dilated else (1, 1)

@@ -9,8 +9,9 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-ALGORITHMS = ("direct", "winograd", "fft")
-"""direct: any order of summation, im2col included; winograd: F(2×2, 3×3); fft: by the convolution theorem."""
+ALGORITHMS = ("direct", "winograd", "winograd4", "fft")
+"""direct: any order of summation, im2col included; winograd: F(2×2, 3×3), winograd4: F(4×4, 3×3); fft: by the
+convolution theorem."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def conv2d_bound(
     x: Array, w: Array, b: Array | None = None, *, arithmetic: Arithmetic = FLOAT32, **options: Any
 ) -> Array:
     """Elementwise bound on the error of a convolution; n = P·Q·C/groups products and one bias."""
-    if arithmetic.algorithm == "winograd" and _winograd_applies(w, options):
+    if arithmetic.algorithm in _WINOGRAD and _winograd_applies(w, options):
         return _winograd_bound(x, w, b, arithmetic, options)
     if arithmetic.algorithm == "fft":
         return _fft_bound(x, w, b, arithmetic, options)
@@ -49,9 +49,55 @@ def conv2d_backward_bound(
     in_dw = int(np.prod(dy.shape[:3]))
     bound = arithmetic.sum_bound
     if arithmetic.algorithm != "direct":
-        # a transform spreads the rounding of an image's largest element; 36 as in _winograd_bound
-        dx, dw = np.full_like(dx, 36 * dx.sum()), np.full_like(dw, 36 * dw.sum())
+        return _transformed_bound(dy, x, w, arithmetic, (in_dx, in_dw))._replace(db=bound(in_dw, db))
     return ConvGradients(bound(in_dx, dx), bound(in_dw, dw), bound(in_dw, db))
+
+
+def _transformed_bound(
+    dy: Array, x: Array, w: Array, arithmetic: Arithmetic, terms: tuple[int, int]
+) -> ConvGradients:
+    """Bounds on dx and dw, sums of so many terms, by an algorithm that transforms; one group.  db is left empty.
+
+    A transform mixes all numbers of its tile or image.  By Cauchy and Schwarz both kinds stay below the norms over
+    an image: dx_c: Σ_f ‖dy_f‖₂·‖w_cf‖₁, dw_cf: Σ_n ‖x_c‖₂·‖dy_f‖₂, times the factors of Winograd's matrices.
+    """
+    dy_size, x_size = (np.sqrt((a**2).sum(axis=(1, 2))) for a in _float64(dy, x))
+    (kernel,) = _float64(w)
+    dx = np.broadcast_to(np.einsum("nf,pqcf->nc", dy_size, kernel)[:, None, None, :], x.shape)
+    dw = np.broadcast_to(np.einsum("nc,nf->cf", x_size, dy_size), w.shape)
+    if arithmetic.algorithm == "fft":
+        length = (x.shape[1] + w.shape[0] * 4) * (x.shape[2] + w.shape[1] * 4)
+        factors, depth = (1.0, 1.0), 21 * float(np.log2(2 * length)) + 4
+    else:
+        transforms = _WINOGRAD[arithmetic.algorithm]
+        factors, depth = (transforms.factor_of_dx, transforms.factor_of_dw), transforms.depth
+    bounds = [
+        arithmetic.sum_bound(n + depth, factor * size)
+        + factor * arithmetic.eta * (n + depth + float(dy_size.sum()))
+        for n, factor, size in zip(terms, factors, (dx, dw), strict=True)
+    ]
+    return ConvGradients(*bounds, np.empty(0))
+
+
+class _Winograd(NamedTuple):
+    """What the bound of F(m×m, 3×3) needs: the tile's outputs along an axis, and two numbers of its matrices."""
+
+    outputs: int
+    factor: float
+    """At least the square of the largest number in |Aᵀ|·(|G| ∘ (|Bᵀ|·1)), the sum along one axis."""
+    factor_of_dx: float
+    """The same of |B|·(|G| ∘ (|A|·1))."""
+    factor_of_dw: float
+    """The same of |G|ᵀ·((|Bᵀ|·1) ∘ (|A|·1)), twice: a pixel lies in up to four tiles."""
+    depth: int
+    """Roundings on the way of a number through the transforms and back, the bias included."""
+
+
+_WINOGRAD = {
+    "winograd": _Winograd(2, 36.0, 36.0, 72.0, 16),
+    "winograd4": _Winograd(4, 861.0, 374.0, 5690.0, 36),
+}
+"""The factors follow from Lavin & Gray's matrices: tests/testing/test_tolerances.py works them out."""
 
 
 def _winograd_applies(w: Array, options: dict[str, Any]) -> bool:
@@ -62,30 +108,33 @@ def _winograd_applies(w: Array, options: dict[str, Any]) -> bool:
 def _winograd_bound(
     x: Array, w: Array, b: Array | None, arithmetic: Arithmetic, options: dict[str, Any]
 ) -> Array:
-    """Bound for F(2×2, 3×3): ``γ · 36 · Σ_c max|x_c| · Σ_pq |w_pqc|`` with the maximum over the tile.
+    """Bound for F(m×m, 3×3): ``γ · factor · Σ_c max|x_c| · Σ_pq |w_pqc|`` with the maximum over the tile.
 
-    From |Aᵀ|(|G||w||Gᵀ| ∘ |Bᵀ||x||B|)|A| (matrices in Lavin & Gray 2016, §4.1; error analysis as in
-    Barabasz et al. 2020, §3): absolute row sums are 2 for Bᵀ (4 in 2D), 3 for Aᵀ (9 in 2D), and entries of G
-    are at most 1.  The tile is not known to us, so the maximum is over all pixels that a 4×4 tile with this
-    output in it can touch.
+    From |Aᵀ|(|G||w||Gᵀ| ∘ |Bᵀ||x||B|)|A| (matrices in Lavin & Gray 2016, §4.1 and §4.3; error analysis as in
+    Barabasz et al. 2020, §3).  The tile is not known to us, so the maximum is over all pixels that a tile with
+    this output in it can touch.
     """
-    groups = options.get("groups", 1)
-    (per_group, filters), spread = (w.shape[2], w.shape[3] // groups), 4
+    groups, algorithm = options.get("groups", 1), _WINOGRAD[arithmetic.algorithm]
+    (per_group, filters), before = (w.shape[2], w.shape[3] // groups), algorithm.outputs - 1
+    spread = algorithm.outputs + 2
     magnitude = conv2d_magnitude(x, w, b, **options)
-    out = np.zeros_like(magnitude)
+    out, largest = np.zeros_like(magnitude), np.zeros_like(magnitude)
     image, kernel = _float64(x, w)
     pad = 1 if options.get("padding", "valid") == "same" else 0
     for i in range(out.shape[1]):
         for j in range(out.shape[2]):
-            top, left = max(i - pad - 1, 0), max(j - pad - 1, 0)
+            top, left = max(i - pad - before, 0), max(j - pad - before, 0)
             tile = image[:, top : i - pad + spread, left : j - pad + spread].max(axis=(1, 2))
             for f in range(out.shape[3]):
                 g = f // filters
                 mine = tile[:, g * per_group : (g + 1) * per_group]
                 out[:, i, j, f] = (mine * kernel[..., f].sum(axis=(0, 1))).sum(axis=1)
+                largest[:, i, j, f] = mine.sum(axis=1)
     bias = 0.0 if b is None else np.abs(np.asarray(b, dtype=np.float64))
-    # depth of the computation: 2+2 additions in each transform of x, 2+2 (+2 halvings) of w, C, 2+2, bias
-    return arithmetic.sum_bound(per_group + 16, 36.0 * out + bias)
+    terms = per_group + algorithm.depth
+    # what underflows in a product, or in G w Gᵀ before it is multiplied by pixels, is scaled like the rest
+    underflow = algorithm.factor * arithmetic.eta * (terms + largest)
+    return arithmetic.sum_bound(terms, algorithm.factor * out + bias) + underflow
 
 
 def _fft_bound(x: Array, w: Array, b: Array | None, arithmetic: Arithmetic, options: dict[str, Any]) -> Array:
