@@ -31,7 +31,7 @@ def conv2d_forward(
     groups: int = 1,
 ) -> tuple[Float[np.ndarray, "N OH OW F"], Conv2DResiduals]:
     """Slide `w` over `x`. With groups, filter block g sees channel block g only. b=None means no bias."""
-    channels, filters = _group_slices(w, groups)
+    channels, filters = group_slices(w, groups)
     y = np.zeros((len(x), *window.output_size, w.shape[-1]), x.dtype)
     padded = pad(x, window)
     for p, q, rows, columns in window.taps():
@@ -50,7 +50,7 @@ def conv2d_backward(
     dx[n, i·s+p·d, j·s+q·d, c] += dy[n,i,j,f]·w[p,q,c,f];  dw[p,q,c,f] = Σ_{n,i,j} x[…]·dy[n,i,j,f];  db = Σ dy.
     """
     x, w, window, groups = residuals
-    channels, filters = _group_slices(w, groups)
+    channels, filters = group_slices(w, groups)
     padded, dw = pad(x, window), np.zeros_like(w)
     dx_padded = np.zeros_like(padded)
     for p, q, rows, columns in window.taps():
@@ -60,7 +60,7 @@ def conv2d_backward(
     return unpad(dx_padded, window), dw, dy.sum((0, 1, 2))
 
 
-def _group_slices(w: np.ndarray, groups: int) -> tuple[list[slice], list[slice]]:
+def group_slices(w: np.ndarray, groups: int) -> tuple[list[slice], list[slice]]:
     """Input-channel and filter slices of each group."""
     channels, filters = w.shape[2], w.shape[3] // groups
     return (
