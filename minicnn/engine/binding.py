@@ -173,7 +173,9 @@ def binding_of(op: Op, backend: str) -> Binding:
     if isinstance(op, ops.CustomLoss):
         return loss_pair(*PAIRS[op.function], predicts=False)
     if backend == "numba":
-        from minicnn.engine.numba_backend import BINDINGS
+        from minicnn.engine.numba_backend import ALGORITHMS, BINDINGS
     else:
-        from minicnn.engine.reference_backend import BINDINGS
+        from minicnn.engine.reference_backend import ALGORITHMS, BINDINGS
+    if isinstance(op, ops.Conv2D) and op.algorithm is not None:
+        return ALGORITHMS[op.algorithm]
     return BINDINGS[type(op)]

@@ -37,7 +37,7 @@ def conv_relu_pool(chain: Sequence[Op]) -> Fused | None:
     """Conv2D, ReLU, MaxPool2D whose windows tile the map: one pass, and a backward pass over the maxima alone."""
     match chain[:3]:
         case [ops.Conv2D(groups=1) as conv, ops.ReLU(), ops.MaxPool2D(window=pool) as last] if (
-            type(conv) is ops.Conv2D and pool.is_tiling and pool.kernel_size == (2, 2) and _is_dense(conv)
+            _is_plain(conv) and pool.is_tiling and pool.kernel_size == (2, 2) and _is_dense(conv)
         ):
             return ops.ConvReLUPool(**_fields(conv, last.name), pool=pool), 3
     return None
@@ -46,7 +46,7 @@ def conv_relu_pool(chain: Sequence[Op]) -> Fused | None:
 def conv_relu(chain: Sequence[Op]) -> Fused | None:
     """Conv2D, ReLU."""
     match chain[:2]:
-        case [ops.Conv2D() as conv, ops.ReLU() as last] if type(conv) is ops.Conv2D:
+        case [ops.Conv2D() as conv, ops.ReLU() as last] if _is_plain(conv):
             return ops.ConvReLU(**_fields(conv, last.name)), 2
     return None
 
@@ -61,6 +61,11 @@ def dense_relu(chain: Sequence[Op]) -> Fused | None:
 
 RULES: tuple[Rule, ...] = (conv_relu_pool, conv_relu, dense_relu)
 """Longest first."""
+
+
+def _is_plain(conv: ops.Conv2D) -> bool:
+    """Not fused yet, and nobody has chosen an algorithm for it: the fused kernels have their own."""
+    return type(conv) is ops.Conv2D and conv.algorithm is None
 
 
 def _is_dense(conv: ops.Conv2D) -> bool:

@@ -16,6 +16,7 @@ from minicnn.kernels import (
     affine,
     average_pool2d,
     conv2d,
+    conv2d_loops,
     conv2d_winograd,
     conv_relu_pool,
     dense,
@@ -133,7 +134,7 @@ def _u_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
 
 
 def _transposed_shapes(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    shapes = {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+    shapes = _transposed_alone(op, shape)
     if _has_winograd_gradients(op, shape):
         shapes["u_t"] = (conv2d_winograd.POSITIONS, op.filters, shape[-1])
     return shapes
@@ -147,6 +148,32 @@ def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "u_t" in derived:
         conv2d_winograd.transform_weights(derived["transposed"], derived["u_t"])
 
+
+# Convolution by an algorithm that somebody has chosen
+
+
+def _loops_forward(op: Any, frame: Frame) -> None:
+    frame.y = frame.y_buffer
+    conv2d_loops.loops_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
+
+
+def _loops_backward(op: Any, frame: Frame) -> None:
+    if frame.dw:
+        conv2d_loops.loops_backward_w(frame.dy, frame.x, *_weights(frame.dw), op.window, op.groups)
+    if frame.dx_buffer is not None:
+        frame.dx = frame.dx_buffer
+        conv2d_loops.loops_backward_x(frame.dy, frame.w[0], frame.dx, op.window, op.groups)
+
+
+def _transposed_alone(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    """Without the layouts that a Winograd kernel would be chosen by."""
+    return {"transposed": (*op.window.kernel_size, op.filters // op.groups, shape[-1])}
+
+
+ALGORITHMS: dict[str, Binding] = reference_backend.ALGORITHMS | {
+    "loops": Binding(_loops_forward, _loops_backward),
+    "direct": Binding(_conv_forward, _conv_backward, derived=_transposed_alone, derive=_derive_conv),
+}
 
 # Convolution, ReLU and pooling in one
 

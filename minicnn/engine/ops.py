@@ -36,6 +36,8 @@ class Conv2D(Op):
     window: Window
     filters: int
     groups: int = 1
+    algorithm: str | None = None
+    """One of `algorithms.REFUSALS`; None leaves it to the backend. A fused op has none."""
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*self.window.output_size, self.filters)

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from minicnn.engine import ops
+from minicnn.engine.algorithms import Choice, Running, choose, layer_of, running
 from minicnn.engine.binding import binding_of
 from minicnn.engine.ops import Op, Shape
 
@@ -109,6 +110,12 @@ class Plan:
         return [slice(first, min(n, first + size)) for first in range(0, n, size)]
 
     @cached_property
+    def algorithms(self) -> dict[str, Running]:
+        """By layer, which algorithm computes a convolution's three passes."""
+        found = {layer_of(s.op): running(s.op, s.input_shape, self.backend) for s in self.steps}
+        return {layer: names for layer, names in found.items() if names is not None}
+
+    @cached_property
     def has_loss(self) -> bool:
         return bool(self.steps) and isinstance(self.steps[-1].op, ops.Loss)
 
@@ -125,6 +132,7 @@ def make_plan(
     training: bool = False,
     backend: str = "numba",
     dtype: str = "float32",
+    algorithm: Choice = None,
     gradients: Collection[str] = (),
     value_gradients: Collection[str] = (),
     intermediates: Collection[str] = (),
@@ -134,7 +142,13 @@ def make_plan(
     `gradients` are paths of variables; an op that is differentiated by one of its weights is by all. `value_gradients`
     and `intermediates` are names of values (INPUT for the input).
     Random ops are the identity unless `training`. The same arguments give the same plan object.
+    `algorithm` computes the convolutions instead of what the backend would choose: a name of `algorithms.REFUSALS`, or
+    names by layer. A chain that is to be fused takes it before (`algorithms.choose`): a fused op has its own.
+
+    Raises:
+        ValueError: an unknown algorithm or layer, or an algorithm that doesn't apply to a layer.
     """
+    chain = choose(chain, algorithm)
     if not training:
         chain = [ops.Identity(name=op.name) if isinstance(op, ops.Random) else op for op in chain]
     return _make_plan(

@@ -1,5 +1,6 @@
 """The reference backend: every op bound to its NumPy pair. Slow, readable, and the contract of the other one."""
 
+from collections.abc import Callable
 from typing import Any
 
 from minicnn.engine import ops
@@ -9,6 +10,16 @@ from minicnn.reference import crossentropy as ce
 from minicnn.reference.affine import Sampling, affine_backward
 from minicnn.reference.average_pool2d import average_pool2d_backward, average_pool2d_forward
 from minicnn.reference.conv2d import conv2d_backward, conv2d_forward
+from minicnn.reference.conv2d_fft import conv2d_fft_backward, conv2d_fft_forward
+from minicnn.reference.conv2d_im2col import conv2d_im2col_backward, conv2d_im2col_forward
+from minicnn.reference.conv2d_loops import conv2d_loops_backward, conv2d_loops_forward
+from minicnn.reference.conv2d_windows import conv2d_windows_backward, conv2d_windows_forward
+from minicnn.reference.conv2d_winograd import (
+    conv2d_winograd4_backward,
+    conv2d_winograd4_forward,
+    conv2d_winograd_backward,
+    conv2d_winograd_forward,
+)
 from minicnn.reference.conv_relu_pool import (
     conv_relu_backward,
     conv_relu_forward,
@@ -59,9 +70,24 @@ def _random_affine() -> Binding:
     return Binding(forward, pair(random_affine_forward, affine_backward).backward, reads="")
 
 
+def _conv(forward: Callable[..., Any], backward: Callable[..., Any]) -> Binding:
+    return pair(forward, backward, "window", "groups")
+
+
+ALGORITHMS: dict[str, Binding] = {
+    "loops": _conv(conv2d_loops_forward, conv2d_loops_backward),
+    "windows": _conv(conv2d_windows_forward, conv2d_windows_backward),
+    "im2col": _conv(conv2d_im2col_forward, conv2d_im2col_backward),
+    "direct": _conv(conv2d_forward, conv2d_backward),
+    "winograd": _conv(conv2d_winograd_forward, conv2d_winograd_backward),
+    "winograd4": _conv(conv2d_winograd4_forward, conv2d_winograd4_backward),
+    "fft": _conv(conv2d_fft_forward, conv2d_fft_backward),
+}
+"""What computes a convolution for which somebody has chosen: see `algorithms.py`."""
+
 BINDINGS: dict[type[ops.Op], Binding] = {
-    ops.Conv2D: pair(conv2d_forward, conv2d_backward, "window", "groups"),
-    ops.ConvReLU: pair(conv_relu_forward, conv_relu_backward, "window", "groups"),
+    ops.Conv2D: ALGORITHMS["direct"],
+    ops.ConvReLU: _conv(conv_relu_forward, conv_relu_backward),
     ops.ConvReLUPool: pair(conv_relu_pool_forward, conv_relu_pool_backward, "window", "pool"),
     ops.Dense: pair(dense_forward, dense_backward),
     ops.DenseReLU: pair(dense_relu_forward, dense_relu_backward),

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.engine import ops
+from minicnn.engine.algorithms import Choice, Running, check_names, choose
 from minicnn.engine.fusion import fuse
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable, give_home
-from minicnn.engine.plan import make_plan
+from minicnn.engine.plan import Plan, make_plan
 from minicnn.errors import ShapeError
 from minicnn.layers.input_layer import InputLayer
 from minicnn.layers.layer import UNKNOWN_SIZE, Layer
@@ -31,6 +32,7 @@ class Chain(Layer):
         super().__init__(name=name)
         self.backend = "numba"
         self.fuses = True
+        self.algorithm: Choice = None
         self.structure_version = 0
         self.has_single_output = True
         self._start: SymbolicTensor | None = None
@@ -163,16 +165,16 @@ class Chain(Layer):
         shape = tuple(size or UNKNOWN_SIZE for size in self.input.shape[1:])
         return next(op for op in reversed(self.lower_layers(shape)) if not isinstance(op, ops.Identity))
 
-    def make_executor(self, wants: Wants) -> Executor:
-        """Lower, fuse, plan."""
+    def make_plan(self, wants: Wants) -> Plan:
+        """Lower, choose algorithms, fuse, plan."""
         keep = {*wants.value_gradients, *wants.intermediates}
         chain = [
             op
             for op in self.lower_layers(wants.input_shape)
             if not isinstance(op, ops.Identity) or op.name in keep
         ]
-        chain = join_loss(chain, wants.loss)
-        plan = make_plan(
+        chain = list(choose(join_loss(chain, wants.loss), self.algorithm))
+        return make_plan(
             fuse(chain, keep) if self.fuses else chain,
             wants.input_shape,
             training=wants.training,
@@ -182,8 +184,42 @@ class Chain(Layer):
             value_gradients=wants.value_gradients,
             intermediates=wants.intermediates,
         )
-        by_path = {v.path: v for v in self.variables}
+
+    def make_executor(self, wants: Wants) -> Executor:
+        """An executor of the plan for `wants`, for the model's variables."""
+        plan, by_path = self.make_plan(wants), {v.path: v for v in self.variables}
         return Executor(plan, [by_path[path] for path in plan.gradients])
+
+    def check_algorithm(self, algorithm: Choice) -> None:
+        """Refuse an algorithm that is unknown or, as far as the image's size is known, doesn't apply.
+
+        Raises:
+            ValueError: naming the layer and the reason.
+        """
+        check_names(algorithm)
+        shape = None if algorithm is None else self._known_shape()
+        if shape is not None:
+            choose(self.lower_layers(shape), algorithm)
+
+    def _known_shape(self) -> ops.Shape | None:
+        """Of one sample, if all of it is known."""
+        shape = self.input.shape[1:] if self.built else (None,)
+        sizes = tuple(size for size in shape if size is not None)
+        return sizes if len(sizes) == len(shape) else None
+
+    def algorithms(self, input_shape: ops.Shape | None = None) -> dict[str, Running]:
+        """By layer, the algorithms that compute a convolution's three passes in training: (forward, dw, dx).
+
+        `input_shape` is that of one sample; the model's own without it.
+
+        Raises:
+            ValueError: the model doesn't know its input's shape and none is given.
+        """
+        shape = self._known_shape() if input_shape is None else tuple(input_shape)
+        if shape is None:
+            raise ValueError(f"`input_shape` must be known: (H, W, C). Received input_shape={input_shape}.")
+        paths = tuple(v.path for v in self.trainable_variables)
+        return self.make_plan(Wants(shape, True, gradients=paths)).algorithms
 
     @contextmanager
     def executor(self, wants: Wants) -> Iterator[Executor]:

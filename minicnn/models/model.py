@@ -92,17 +92,23 @@ class Model(Chain):
         *,
         backend: str = "numba",
         fuse: bool = True,
+        algorithm: str | Mapping[str, str] | None = None,
     ) -> None:
         """Choose how the model learns. Which weights are trained is read off `layer.trainable` here.
 
         `backend` is 'numba' or 'reference' (plain NumPy, to step through); `fuse=False` keeps every op by itself.
+        `algorithm` computes the convolutions: 'loops', 'windows', 'im2col', 'direct', 'winograd', 'winograd4' or 'fft'
+        for all of them, or a dict by layer's name; None leaves it to the engine. Those in NumPy don't promise the same
+        bits for any number of threads. What runs is in `profile`'s table and in `model.algorithms()`.
         `run_eagerly`, `jit_compile` and `auto_scale_loss` are accepted and change nothing.
 
         Raises:
-            ValueError: an unknown optimizer, loss, metric or backend; `loss_weights`, which isn't implemented.
+            ValueError: an unknown optimizer, loss, metric or backend; an algorithm that is unknown or doesn't apply to
+                a layer (which shows when the image's size is known); `loss_weights`, which isn't implemented.
         """
         only_default("compile", loss_weights=(loss_weights, None))
         chosen = one_of("backend", backend, ("numba", "reference"))
+        self.check_algorithm(algorithm)
         counted = metrics_of(metrics, "metrics"), metrics_of(weighted_metrics, "weighted_metrics")
         resolved = losses.resolve(loss) if loss is not None else None
         steps = Steps(self, optimizers.get(optimizer), resolved, *counted)
@@ -119,6 +125,7 @@ class Model(Chain):
             "jit_compile": jit_compile,
         }
         self.backend, self.fuses = chosen, bool(fuse)
+        self.algorithm = dict(algorithm) if isinstance(algorithm, Mapping) else algorithm
         self.compiled = True
         self.forget_executors()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
 
@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import config
 from minicnn.checks import integer
 from minicnn.engine import work
+from minicnn.engine.algorithms import running
 from minicnn.engine.parameters import Variable
 from minicnn.engine.peak import matmul_gflops
 from minicnn.engine.plan import Plan, Step
@@ -67,6 +68,8 @@ class Row:
     """None when no gradient of a weight is wanted."""
     dx: Cost | None
     """None when no gradient of the input is wanted: nothing before it is trained."""
+    algorithms: dict[str, str] = field(default_factory=dict)
+    """Of a convolution: by which algorithm the passes are computed."""
     gives_both: bool = False
     """One call computes dw and dx, as all of the reference backend do; its time is dw's, and dx's is 0."""
 
@@ -235,10 +238,16 @@ def _rows(plan: Plan, n: int, ms: np.ndarray, passed: list[np.ndarray | None] | 
             forward=forward,
             dw=dw if step.wants_dw else None,
             dx=dx if step.wants_dx else None,
+            algorithms=_algorithms(step, plan.backend),
             gives_both=step.wants_dw and step.wants_dx and gives_both(step, plan.backend),
         )
         rows.append(row)
     return tuple(rows)
+
+
+def _algorithms(step: Step, backend: str) -> dict[str, str]:
+    names = running(step.op, step.input_shape, backend)
+    return {} if names is None else names._asdict()
 
 
 def _layers(step: Step) -> str:

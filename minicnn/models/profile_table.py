@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minicnn.models.profile import Cost, Profile
 
-COLUMNS = ("layer", "op", "pass", "ms", "% of step", "GFLOP/s", "% of peak", "MB", "dense", "needed")
-LEFT = 3
+COLUMNS = (
+    "layer",
+    "op",
+    "pass",
+    "algorithm",
+    "ms",
+    "% of step",
+    "GFLOP/s",
+    "% of peak",
+    "MB",
+    "dense",
+    "needed",
+)
+LEFT = 4
 """Columns of words, before those of numbers."""
 
 Line = tuple[str, ...]
@@ -84,14 +96,19 @@ def _groups(profile: Profile) -> list[list[Line]]:
     """The lines of each step, then those of the sums and of the rest of a training step."""
     groups = []
     for row in profile.rows:
-        lines = [(name, _numbers(profile, cost)) for name, cost in row.passes.items()]
+        lines = [
+            (name, row.algorithms.get(name, ""), *_numbers(profile, cost))
+            for name, cost in row.passes.items()
+        ]
         heads = [(row.layers, row.op), *[("", "")] * (len(lines) - 1)]
-        groups.append([(*head, name, *cells) for head, (name, cells) in zip(heads, lines, strict=True)])
+        groups.append([(*head, *line) for head, line in zip(heads, lines, strict=True)])
     sums = profile.total
     whole = sum(sums.values(), start=type(sums["dx"])(0.0, 0, 0, 0))
     names = ["all layers", *[""] * len(sums)]
     costs = [*sums.items(), ("all", whole)]
-    totals = [(name, "", of, *_numbers(profile, cost)) for name, (of, cost) in zip(names, costs, strict=True)]
+    totals = [
+        (name, "", of, "", *_numbers(profile, cost)) for name, (of, cost) in zip(names, costs, strict=True)
+    ]
     rest = {
         "engine": profile.engine_ms,
         "optimizer": profile.optimizer_ms,
@@ -100,7 +117,7 @@ def _groups(profile: Profile) -> list[list[Line]]:
     }
     blank = [""] * (len(COLUMNS) - LEFT - 2)
     totals += [
-        (name, "", "", f"{ms:.3f}", _percent(ms / profile.step_ms), *blank) for name, ms in rest.items()
+        (name, "", "", "", f"{ms:.3f}", _percent(ms / profile.step_ms), *blank) for name, ms in rest.items()
     ]
     return [*groups, totals]
 

@@ -10,7 +10,10 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
 
 SIGNATURES = {
-    "models.Model.compile": "`backend` and `fuse`, by keyword only: NumPy or Numba, and whether ops are fused.",
+    "models.Model.compile": (
+        "`backend`, `fuse` and `algorithm`, by keyword only: NumPy or Numba, whether ops are fused, and what computes "
+        "the convolutions."
+    ),
     "models.Sequential.compile": "As models.Model.compile.",
     "layers.serialize": "The argument is called `item`: one function serializes every kind of object.",
     "losses.serialize": "As layers.serialize.",

@@ -230,6 +230,7 @@ def made() -> Profile:
             Cost(1.0, 40_000_000, 25_000_000, 2_000_000),
             Cost(2.0, 4, 2, 6),
             None,
+            {"forward": "winograd kernel", "dw": "direct", "dx": "direct"},
         ),
         Row("c", "Dense", (5,), Cost(0.5, 2, 2, 1), Cost(0.25, 2, 1, 1), Cost(0.25, 2, 1, 1)),
         Row("loss", "MeanSquaredError", (5,), Cost(0.5, 0, 0, 10), None, Cost(0.5, 0, 0, 10)),
@@ -300,6 +301,7 @@ def test_the_table():
         "a + b",
         "ConvReLUPool",
         "forward",
+        "winograd kernel",
         "1.000",
         "12 %",
         "50.0",
@@ -328,5 +330,5 @@ def test_a_notebook_gets_the_same_table_escaped():
     assert "&lt;net&gt;" in html and "<net>" not in html
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", html)
     text = str(profile)
-    assert all(cell in text for cell in cells) and len(cells) % 10 == 0
-    assert html.count("<tr>") == html.count("</tr>") == len(cells) / 10 + 1
+    assert all(cell in text for cell in cells) and len(cells) % 11 == 0
+    assert html.count("<tr>") == html.count("</tr>") == len(cells) / 11 + 1

@@ -1,9 +1,9 @@
 """Targets: frameworks, this package's two backends, and plain functions from a file.
 
 A target is named ``keras``, ``torch``, ``jax``, ``onnxruntime``, ``scipy``, ``minicnn:reference``,
-``minicnn:numba`` or ``FILE.py:function``.  What it needs is imported when it is loaded, never before.  An
-adapter declares what its target documents differently; the properties concerned are run and reported all
-the same.
+``minicnn:numba`` (or one of its convolutions: ``minicnn:numba:fft``) or ``FILE.py:function``.  What it needs
+is imported when it is loaded, never before.  An adapter declares what its target documents differently; the
+properties concerned are run and reported all the same.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ def load(name: str, op: str | None = None) -> list[Target]:
         targets = import_module(f"minicnn.testing.adapters.{name}").targets()
     elif name in OWN:
         targets = import_module("minicnn.testing.adapters.minicnn").targets(name.split(":")[1])
+    elif name.rpartition(":")[0] in OWN:
+        _, backend, algorithm = name.split(":")
+        targets = [import_module("minicnn.testing.adapters.minicnn").algorithm_target(algorithm, backend)]
     elif ".py:" in name:
         from minicnn.testing.adapters.functions import targets_of
 

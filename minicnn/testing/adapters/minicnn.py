@@ -33,8 +33,10 @@ def _conv_layer(x: Array, w: Array, b: Array | None, options: dict[str, Any]) ->
     return layer
 
 
-def _conv_op(x: Array, w: Array, options: dict[str, Any], backend: str, bias: bool) -> Any:
-    """A plan of one convolution, for what layers refuse."""
+def _conv_op(
+    x: Array, w: Array, options: dict[str, Any], backend: str, bias: bool, algorithm: str | None = None
+) -> Any:
+    """A plan of one convolution, for what layers refuse, or for one algorithm."""
     ops, plans = import_module("minicnn.engine.ops"), import_module("minicnn.engine.plan")
     sizes = (
         options.get("strides", (1, 1)),
@@ -53,6 +55,7 @@ def _conv_op(x: Array, w: Array, options: dict[str, Any], backend: str, bias: bo
         training=True,
         backend=backend,
         dtype=str(x.dtype),
+        algorithm=algorithm,
         gradients=list(parameters),
         value_gradients=[plans.INPUT],
     )
@@ -66,20 +69,22 @@ def _run_plan(plan: Any, weights: tuple[Array, ...], x: Array) -> tuple[Array, A
     return run.forward(ws, [weights], np.ascontiguousarray(x), draw=(0, 0)).copy(), ws
 
 
-def _conv_pair(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _conv_pair(backend: str, algorithm: str | None = None) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def forward(x: Array, w: Array, b: Array | None = None, **options: Any) -> Array:
         if _is_layer(options):
-            return np.asarray(_conv_layer(x, w, b, options).forward(x, backend=backend)[0])
+            layer = _conv_layer(x, w, b, options)
+            if algorithm is None:
+                return np.asarray(layer.forward(x, backend=backend)[0])
         weights = tuple(np.ascontiguousarray(a) for a in (w, b) if a is not None)
-        return _run_plan(_conv_op(x, w, options, backend, b is not None), weights, x)[0]
+        return _run_plan(_conv_op(x, w, options, backend, b is not None, algorithm), weights, x)[0]
 
     def backward(dy: Array, x: Array, w: Array, **options: Any) -> Any:
         b = np.zeros(w.shape[3], w.dtype)
-        if _is_layer(options):
+        if _is_layer(options) and algorithm is None:
             layer = _conv_layer(x, w, b, options)
             dx, grads = layer.backward(dy, layer.forward(x, backend=backend)[1])
             return dx, *grads
-        plan = _conv_op(x, w, options, backend, True)
+        plan = _conv_op(x, w, options, backend, True, algorithm)
         _, ws = _run_plan(plan, (np.ascontiguousarray(w), b), x)
         dw, db = np.zeros(w.shape, w.dtype), np.zeros_like(b)
         run, plans = import_module("minicnn.engine.run"), import_module("minicnn.engine.plan")
@@ -239,6 +244,33 @@ def _net(backend: str) -> ModelUnderTest:
         return float(found.loss), list(found.weights.values())
 
     return ModelUnderTest(model.predict_on_batch, loss, model.get_weights, model.set_weights, (7, 6, 2), 3)
+
+
+SPREADS = {"no NaN or infinity is hidden": "a transform spreads a NaN over its tile or image"}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    **{name: {} for name in ("loops", "windows", "im2col", "direct")},
+    "winograd": {"algorithm": "winograd", "kernel_sizes": ((3, 3),), "differences": SPREADS},
+    "winograd4": {"algorithm": "winograd4", "kernel_sizes": ((3, 3),), "differences": SPREADS},
+    "fft": {"algorithm": "fft", "differences": SPREADS},
+}
+"""What a target says of each algorithm of a convolution."""
+LACKS = {
+    "winograd": ("strides", "dilation_rate", "groups"),
+    "winograd4": ("strides", "dilation_rate", "groups"),
+    "fft": ("strides", "groups"),
+}
+
+
+def algorithm_target(name: str, backend: str) -> Target:
+    """A convolution by one algorithm, on the geometries that it applies to.
+
+    Raises ValueError for an unknown algorithm.
+    """
+    if name not in ALGORITHMS:
+        raise ValueError(f"The algorithm must be one of {', '.join(ALGORITHMS)}. Received: {name!r}")
+    options = frozenset(OPTIONS["conv2d"]) - {"data_format", *LACKS.get(name, ())}
+    own: dict[str, Any] = ALGORITHMS[name] | {"refuses": (ValueError, TypeError)}
+    return Target(f"minicnn:{backend}:{name}", "conv2d", *_conv_pair(backend, name), options, **own)
 
 
 def targets(backend: str) -> list[Target]:

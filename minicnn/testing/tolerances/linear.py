@@ -71,12 +71,12 @@ def _transformed_bound(
     else:
         transforms = _WINOGRAD[arithmetic.algorithm]
         factors, depth = (transforms.factor_of_dx, transforms.factor_of_dw), transforms.depth
-    bounds = [
+    in_dx, in_dw = (
         arithmetic.sum_bound(n + depth, factor * size)
         + factor * arithmetic.eta * (n + depth + float(dy_size.sum()))
         for n, factor, size in zip(terms, factors, (dx, dw), strict=True)
-    ]
-    return ConvGradients(*bounds, np.empty(0))
+    )
+    return ConvGradients(in_dx, in_dw, np.empty(0))
 
 
 class _Winograd(NamedTuple):
