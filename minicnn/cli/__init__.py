@@ -13,6 +13,7 @@ from minicnn.cli import verify as verify  # isort: skip
 from minicnn.cli import bench as bench  # isort: skip
 from minicnn.cli import study as study  # isort: skip
 from minicnn.cli import algorithms as algorithms  # isort: skip
+from minicnn.cli import semantics as semantics  # isort: skip
 from minicnn.cli.app import app
 
 
