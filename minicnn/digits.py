@@ -9,13 +9,23 @@ import os
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, WebPImagePlugin
 
 from minicnn.errors import DataError
 
 BOX, FIELD = 20, 28
 MAX_PIXELS = 100_000_000
 """A larger picture is refused before it is decompressed."""
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "PPM",
+    TiffImagePlugin.TiffImageFile.format,
+    WebPImagePlugin.WebPImageFile.format,
+)
+"""Not all that Pillow reads: for PostScript it starts Ghostscript, which runs the program that such a file is."""
 MIN_CONTRAST = 16
 """Of 255. Below, a picture is one shade and its noise."""
 NOISE_SPREADS = 8
@@ -37,7 +47,7 @@ def read_grey(path: str | os.PathLike[str]) -> Float[np.ndarray, "H W"]:
     """Grey levels from 0 to 255; what is transparent is white, and the camera's rotation is undone."""
     with open(path, "rb") as file:
         try:
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 width, height = opened.size
                 if width * height > MAX_PIXELS:
                     raise DataError(

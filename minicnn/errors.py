@@ -23,3 +23,13 @@ class TrainingInterrupted(KeyboardInterrupt):
         super().__init__(f"Training was interrupted; its checkpoint is {checkpoint}.")
         self.signal = signal
         self.checkpoint = checkpoint
+
+
+MALFORMED = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What building a model from JSON of the wrong form may raise besides ValueError."""
+
+
+def shortened(error: Exception, limit: int = 1000) -> str:
+    """The message of an error that may quote a file at any length."""
+    message = str(error)
+    return message if len(message) <= limit else f"{message[:limit]} …"

@@ -9,9 +9,12 @@ kind; the latter calls nothing but classes that the named module, one of `KINDS`
 """
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
+
+from minicnn.errors import MALFORMED
 
 KINDS = (
     "activations", "initializers", "layers", "losses", "metrics", "models", "optimizers", "optimizers.schedules",
@@ -182,7 +185,7 @@ def _read(config: Any) -> tuple[str, Any]:
         or "config" not in config
     ):
         raise ValueError(
-            f"A configuration must be a dict with 'class_name' and 'config'. Received {config!r}."
+            f"A configuration must be a dict with 'class_name' and 'config'. Received {reprlib.repr(config)}."
         )
     return config["class_name"], config["config"]
 
@@ -233,14 +236,17 @@ def _from_config(
     if not inspect.isclass(cls):
         return cls
     if not isinstance(arguments, Mapping):
-        raise ValueError(f"The configuration of {cls.__name__} must be a dict. Received {arguments!r}.")
+        raise ValueError(
+            f"The configuration of {cls.__name__} must be a dict. Received {reprlib.repr(arguments)}."
+        )
     from_config = getattr(cls, "from_config", None)
     more = {}
     if custom_objects and from_config and "custom_objects" in inspect.signature(from_config).parameters:
         more["custom_objects"] = custom_objects
     try:
         return from_config(dict(arguments), **more) if from_config else cls(**arguments)
-    except TypeError as error:
+    except MALFORMED as error:
         raise ValueError(
-            f"{cls.__name__} can't be made from the configuration {dict(arguments)!r}: {error}."
+            f"{cls.__name__} can't be made from the configuration {reprlib.repr(dict(arguments))}: "
+            f"{type(error).__name__}: {error}."
         ) from None

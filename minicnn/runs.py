@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn.errors import DataError
+from minicnn.errors import MALFORMED, DataError, shortened
 
 if TYPE_CHECKING:
     from minicnn.models import Sequential
 
 CONFIG, WEIGHTS, HISTORY, METRICS = "config.json", "model.weights.h5", "history.json", "metrics.json"
-MAX_CONFIG_NBYTES = 16 << 20
 
 
 class Examples(NamedTuple):
@@ -155,30 +154,35 @@ def load_run(folder: Path) -> tuple["Sequential", dict[str, Any]]:
     Raises:
         ValueError: no such folder, or a file in it that isn't what it must be.
     """
+    from minicnn.engine.parameters import Variable, shapes_only
     from minicnn.models import Sequential
-    from minicnn.saving import load_weights
+    from minicnn.saving.archive import read_file
+    from minicnn.saving.hdf5 import Reader
+    from minicnn.saving.json_config import parse_config
+    from minicnn.saving.weights import give, read_weights
 
     path = folder / CONFIG
     if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise ValueError(
             f"A run is a folder with {CONFIG} and {WEIGHTS}, as `minicnn train` leaves it. Received {folder}."
         )
-    if path.stat().st_size > MAX_CONFIG_NBYTES:
-        raise DataError(
-            f"{path} must be smaller than {MAX_CONFIG_NBYTES} bytes. Received {path.stat().st_size}."
-        )
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = parse_config(read_file(path), "it")
         model_config, training = config["model"], dict(config["training"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} must be the configuration of a run. Received something else: {error}"
         ) from error
     try:
-        model = Sequential.from_config(model_config)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} must describe a model. Building it failed: {error}") from error
-    load_weights(model, folder / WEIGHTS)
+        with shapes_only():
+            model = Sequential.from_config(model_config)
+    except (ValueError, *MALFORMED) as error:
+        raise DataError(f"{path} must describe a model. Building it failed: {shortened(error)}") from error
+    weights = folder / WEIGHTS
+    try:
+        give(read_weights(model, Reader(read_file(weights))), Variable.fill, weights)
+    except DataError as error:
+        raise DataError(f"{weights} must hold the weights of the model. {shortened(error)}") from error
     return model, training
 
 

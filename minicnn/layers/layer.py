@@ -61,8 +61,12 @@ class Layer:
         only_default(kind, activity_regularizer=(activity_regularizer, None), autocast=(autocast, True))
         if not isinstance(trainable, bool):
             raise ValueError(f"`trainable` must be a boolean. Received trainable={trainable!r}.")
-        if name is not None and (not isinstance(name, str) or "/" in name or not name):
-            raise ValueError(f"`name` must be a non-empty string without '/'. Received name={name!r}.")
+        if name is not None and (
+            not isinstance(name, str) or "/" in name or not name or not name.isprintable()
+        ):
+            raise ValueError(
+                f"`name` must be a non-empty string without '/' and control characters. Received name={name!r}."
+            )
         dim = kwargs.pop("input_dim", None)
         self.input_shape_argument = kwargs.pop("input_shape", None) if dim is None else (dim,)
         if kwargs:

@@ -56,14 +56,14 @@ def check_size(content: bytes) -> None:
     A backslash outside a string ends JSON, so what is counted behind one doesn't matter.
     """
     plain = np.frombuffer(content.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
-    outside = np.cumsum(plain == ord('"'), dtype=np.uint8) % 2 == 0
-    opening = np.isin(plain, list(b"[{")) & outside
+    outside = np.cumsum(plain == ord('"'), dtype=np.uint8) & 1 == 0
+    opening = ((plain == ord("[")) | (plain == ord("{"))) & outside
     values = np.count_nonzero(opening) + np.count_nonzero((plain == ord(",")) & outside)
     if values > MAX_VALUES:
         raise DataError(f"must have at most {MAX_VALUES} values. Received {values}.")
-    closing = np.isin(plain, list(b"]}")) & outside
-    steps = opening.astype(np.int8) - closing.astype(np.int8)
-    if np.cumsum(steps[steps != 0]).max(initial=0) > MAX_DEPTH:
+    closing = ((plain == ord("]")) | (plain == ord("}"))) & outside
+    steps = np.subtract(opening, closing, dtype=np.int8)
+    if np.cumsum(steps[opening | closing]).max(initial=0) > MAX_DEPTH:
         raise DataError(f"must be at most {MAX_DEPTH} levels deep.")
 
 

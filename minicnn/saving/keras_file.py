@@ -16,7 +16,7 @@ from typing import Any
 
 from minicnn.checks import integer, one_of, only_default
 from minicnn.engine.parameters import Variable, shapes_only
-from minicnn.errors import DataError
+from minicnn.errors import MALFORMED, DataError, shortened
 from minicnn.registry import deserialize_object, serialize_object
 from minicnn.saving.archive import read_archive, save_time, write_archive
 from minicnn.saving.files import write_file
@@ -35,8 +35,6 @@ SUFFIX = ".keras"
 CONFIG, METADATA, WEIGHTS, OPTIONS = "config.json", "metadata.json", "model.weights.h5", "minicnn.json"
 KERAS_VERSION = "3.15.1"
 """Whose format is written."""
-MALFORMED = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
-"""What building a model from JSON of the wrong form may raise besides ValueError."""
 
 
 def save_model(
@@ -97,7 +95,7 @@ def load_model(
             compile_as(model, config["compile_config"], options, custom_objects)
             give(read_optimizer(model, reader), Variable.assign, filepath)
     except ValueError as error:
-        raise DataError(f"'{filepath}' can't be loaded: {error}") from error
+        raise DataError(f"'{filepath}' can't be loaded: {shortened(error)}") from error
     return model
 
 

@@ -82,7 +82,8 @@ def test_clone_model_refuses_what_only_keras_does(name):
     ("arguments", "message"),
     [
         ({"trainable": 1}, "`trainable` must be a boolean. Received trainable=1."),
-        ({"name": "a/b"}, "`name` must be a non-empty string without '/'. Received name='a/b'."),
+        ({"name": "a/b"}, "`name` must be a non-empty string without '/'"),
+        ({"name": "\x1b[2J"}, "and control characters. Received name="),
         ({"name": ""}, "`name` must be a non-empty string"),
         ({"name": 3}, "`name` must be a non-empty string"),
         ({"colour": "red"}, "Layer has no such arguments. Received colour."),

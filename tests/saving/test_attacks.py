@@ -1,0 +1,101 @@
+"""Every attack is refused: a ValueError that names file and reason, and nothing else happens. See attacks.py."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minicnn import models
+from tests.saving.attacks import attacks, keras, weights
+
+LOADERS = {
+    ".keras": "load_model",
+    ".h5": "load_model",
+    ".weights.h5": "load_weights",
+    ".npz": "load_data",
+    ".png": "read_digit",
+    "config.json": "deserialize",
+    "run/config.json": "load_run",
+}
+MAX_SECONDS, MAX_MB = 1, 200
+ATTACKS = attacks()
+
+
+def loader_of(file):
+    return LOADERS[max((end for end in LOADERS if file.endswith(end)), key=len)]
+
+
+def results(folder, names, loader=None):
+    """(what came of it, whether its code ran) by attack, each in a folder of its own, all in one watched process."""
+    jobs = []
+    for k, name in enumerate(names):
+        attack = ATTACKS[name]
+        path = folder / str(k) / attack.file
+        path.parent.mkdir(parents=True)
+        path.write_bytes(attack.make(str(folder / f"canary{k}")))
+        if loader_of(attack.file) == "load_run":
+            (path.parent / "model.weights.h5").write_bytes(weights())
+        jobs.append((str(path), loader or loader_of(attack.file)))
+    before = {path for path in folder.rglob("*")}
+    (folder / "jobs").write_text(json.dumps(jobs))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.saving.watched", str(folder / "jobs")],
+        capture_output=True, text=True, check=False, timeout=600, env=os.environ | {"PYTHONHASHSEED": "0"},
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(names), f"{names[len(lines)]}: {done.stderr[-2000:]}"
+    new = {path for path in folder.rglob("*")} - before - {folder / "jobs"}
+    found = [
+        json.loads(line) | {"folder": str(Path(path).parent)}
+        for line, (path, _) in zip(lines, jobs, strict=True)
+    ]
+    return dict(zip(names, found, strict=True)), new
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    return results(tmp_path_factory.mktemp("attacks"), list(ATTACKS))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_refused(refused, name):
+    result = refused[0][name]
+    assert result["is_value_error"], result
+    assert re.search(ATTACKS[name].words, result["message"]), result["message"]
+    assert ATTACKS[name].file == "config.json" or result["folder"] in result["message"]
+    assert len(result["message"]) < 2000
+    assert result["events"] == []
+    assert result["seconds"] < MAX_SECONDS and result["mb"] < MAX_MB, result
+
+
+def test_nothing_is_written(refused):
+    assert refused[1] == set()
+
+
+def test_the_payloads_are_real_and_the_watch_sees_them(tmp_path):
+    """A loader that believes everything fires them all: it fails `test_refused` for every one."""
+    armed = [name for name, attack in ATTACKS.items() if attack.fires]
+    found, new = results(tmp_path, armed, "naive")
+    unseen = {name: result for name, result in found.items() if not result["events"]}
+    assert unseen == {}
+    assert len([path for path in new if path.name.startswith("canary")]) > 30
+
+
+def test_what_the_attacks_change_loads(tmp_path):
+    """They differ from it in nothing but the attack."""
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras())
+    assert [layer.name for layer in models.load_model(path).layers] == ["dense"]
+    (tmp_path / "m.weights.h5").write_bytes(weights())
+    models.load_model(path).load_weights(tmp_path / "m.weights.h5")
+
+
+def test_safe_mode_stays_on(tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras())
+    with pytest.raises(ValueError, match="`safe_mode`; it must be True"):
+        models.load_model(path, safe_mode=False)
