@@ -1,4 +1,4 @@
-"""Bad input to a model: each is refused before any work, says what must hold and what came, and changes no weight."""
+"""Bad input to the public API: each is refused, says what must hold and what came; one to a model changes no weight."""
 
 import os
 import signal
@@ -9,7 +9,22 @@ import textwrap
 import numpy as np
 import pytest
 
-from minicnn import Input, callbacks, layers, models
+from minicnn import (
+    Input,
+    activations,
+    callbacks,
+    config,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    utils,
+)
+from minicnn.datasets import mnist
+from minicnn.datasets.idx import read_idx
+from minicnn.digits import read_digit
 
 RNG = np.random.default_rng(0)
 X = RNG.random((12, 8, 8, 1)).astype("float32")
@@ -155,6 +170,204 @@ LAYERS = {
 def test_layer_is_refused(work, expected, received):
     with pytest.raises(ValueError) as caught:
         work()
+    assert expected in str(caught.value)
+    assert received in str(caught.value)
+
+
+def file(name, content):
+    """A call of `work` with a file of that content."""
+
+    def decorate(work):
+        def call(folder):
+            path = folder / name
+            path.write_bytes(content)
+            return work(path)
+
+        return call
+
+    return decorate
+
+
+def saved(work):
+    def call(folder):
+        small_net().save_weights(folder / "m.weights.h5")
+        return work(folder / "m.weights.h5")
+
+    return call
+
+
+other_net = models.Sequential([Input((3,)), layers.Dense(2, name="wide")])
+TARGETS, GUESSES = np.eye(3)[[0, 1]], np.full((2, 3), 1 / 3)
+
+ELSEWHERE = {
+    "loss of two shapes": (
+        lambda _: losses.MeanSquaredError()(TARGETS, GUESSES[:, :2]),
+        ValueError,
+        "shape",
+        "(2, 2)",
+    ),
+    "labels as one-hot": (
+        lambda _: losses.CategoricalCrossentropy()([0, 1], GUESSES),
+        ValueError,
+        "shape",
+        "(2,)",
+    ),
+    "label beyond the classes": (
+        lambda _: losses.SparseCategoricalCrossentropy()([0, 3], GUESSES),
+        ValueError,
+        "0 … 2",
+        "3",
+    ),
+    "reduction": (lambda _: losses.MeanSquaredError(reduction="total"), ValueError, "`reduction`", "total"),
+    "label smoothing": (
+        lambda _: losses.CategoricalCrossentropy(label_smoothing=2),
+        ValueError,
+        "smoothing",
+        "2",
+    ),
+    "loss by name": (lambda _: losses.get("mean_square"), ValueError, "Unknown loss", "mean_square"),
+    "loss of nothing": (lambda _: losses.get(3), ValueError, "interpret", "3"),
+    "loss's configuration": (
+        lambda _: losses.deserialize({"class_name": 3}),
+        ValueError,
+        "'class_name'",
+        "3",
+    ),
+    "loss from elsewhere": (
+        lambda _: losses.deserialize({"module": "os", "class_name": "system", "config": {}}),
+        ValueError,
+        "system",
+        "os",
+    ),
+    "metric by name": (lambda _: metrics.get("acc2"), ValueError, "Unknown metric", "acc2"),
+    "k of top-k": (lambda _: metrics.TopKCategoricalAccuracy(k=0), ValueError, "`k`", "k=0"),
+    "learning rate": (lambda _: optimizers.SGD(learning_rate=-1), ValueError, "learning_rate", "-1"),
+    "learning rate as text": (
+        lambda _: optimizers.SGD(learning_rate="fast"),
+        ValueError,
+        "learning_rate",
+        "fast",
+    ),
+    "momentum": (lambda _: optimizers.SGD(momentum=2), ValueError, "momentum", "2"),
+    "beta": (lambda _: optimizers.Adam(beta_1=1.5), ValueError, "beta_1", "1.5"),
+    "epsilon": (lambda _: optimizers.RMSprop(epsilon=-1e-7), ValueError, "epsilon", "-1e-07"),
+    "optimizer by name": (lambda _: optimizers.get("adm"), ValueError, "Unknown optimizer", "adm"),
+    "unknown argument of an optimizer": (lambda _: optimizers.SGD(speed=2), TypeError, "speed", ""),
+    "activation by name": (lambda _: activations.get("rely"), ValueError, "Unknown activation", "rely"),
+    "initializer's range": (lambda _: initializers.RandomUniform(1, "x"), ValueError, "maxval", "x"),
+    "initializer's seed": (lambda _: initializers.RandomNormal(seed="x"), ValueError, "seed", "x"),
+    "float type": (lambda _: config.set_floatx("float8"), ValueError, "float", "float8"),
+    "threads": (lambda _: config.set_num_threads(0), ValueError, "thread", "0"),
+    "one-hot of a negative": (lambda _: utils.to_categorical([-1], 3), ValueError, "0 … 2", "-1"),
+    "one-hot of too many": (lambda _: utils.to_categorical([3], 2), ValueError, "2", "3"),
+    "seed": (lambda _: utils.set_random_seed(-1), ValueError, "`seed`", "-1"),
+    "a layer twice": (
+        lambda _: models.Sequential([layers.Dense(2, name="a"), layers.Dense(2, name="a")]),
+        ValueError,
+        "name",
+        "a",
+    ),
+    "not a layer": (lambda _: models.Sequential([3]), ValueError, "layer", "3"),
+    "a layer's index": (lambda _: small_net().get_layer(index=9), ValueError, "index", "9"),
+    "a name with a slash": (lambda _: layers.Dense(2, name="../x"), ValueError, "without '/'", "../x"),
+    "data that isn't there": (
+        lambda folder: mnist.load_data(folder / "x.npz"),
+        FileNotFoundError,
+        "x.npz",
+        "",
+    ),
+    "data that is text": (file("d.npz", b"text")(mnist.load_data), ValueError, ".npz archive", "d.npz"),
+    "an empty folder of data": (mnist.load_data, FileNotFoundError, "IDX files", "train-images-idx3-ubyte"),
+    "IDX of another type": (
+        file("x", bytes.fromhex("00000d03") + bytes(12))(lambda path: read_idx(path, 3)),
+        ValueError,
+        "0x00000803",
+        "0x00000d03",
+    ),
+    "IDX cut off": (file("x", b"\0\0")(lambda path: read_idx(path, 3)), ValueError, "16 bytes", "2 bytes"),
+    "IDX too short": (
+        file("x", bytes.fromhex("00000801 00000009 01"))(lambda path: read_idx(path, 1)),
+        ValueError,
+        "17 bytes",
+        "9 bytes",
+    ),
+    "IDX too long": (
+        file("x", bytes.fromhex("00000801 00000001 0101"))(lambda path: read_idx(path, 1)),
+        ValueError,
+        "9 bytes",
+        "10 bytes",
+    ),
+    "IDX of nothing": (
+        file("x", bytes.fromhex("00000801 00000000"))(lambda path: read_idx(path, 1)),
+        ValueError,
+        "one element",
+        "(0,)",
+    ),
+    "IDX of 2⁹⁶": (
+        file("x", bytes.fromhex("00000803" + "ffffffff" * 3))(lambda path: read_idx(path, 3)),
+        ValueError,
+        "bytes",
+        "4294967295",
+    ),
+    "a picture that is text": (file("d.png", b"text")(read_digit), ValueError, "must be a picture", "d.png"),
+    "a blank picture": (
+        file("d.pgm", b"P5 9 9 255\n" + bytes(81))(read_digit),
+        ValueError,
+        "must show a digit",
+        "9×9",
+    ),
+    "a model by another name": (
+        lambda folder: small_net().save(folder / "m.h5"),
+        ValueError,
+        "must end in .keras",
+        "m.h5",
+    ),
+    "weights by another name": (
+        lambda folder: small_net().save_weights(folder / "m.h5"),
+        ValueError,
+        "must end in .weights.h5",
+        "m.h5",
+    ),
+    "no such model": (lambda folder: models.load_model(folder / "m.keras"), FileNotFoundError, "m.keras", ""),
+    "a folder as a model": (
+        lambda folder: ((folder / "m.keras").mkdir(), models.load_model(folder / "m.keras")),
+        ValueError,
+        "regular file",
+        "m.keras",
+    ),
+    "unsafe loading": (
+        lambda folder: models.load_model(folder / "m.keras", safe_mode=False),
+        ValueError,
+        "`safe_mode`",
+        "False",
+    ),
+    "weights that are text": (
+        file("m.weights.h5", b"text")(other_net.load_weights),
+        ValueError,
+        "HDF5",
+        "m.weights.h5",
+    ),
+    "weights of another model": (saved(other_net.load_weights), ValueError, "layers/conv2d", "m.weights.h5"),
+    "weights of an unbuilt model": (
+        lambda folder: models.Sequential([layers.Dense(2)]).save_weights(folder / "m.weights.h5"),
+        ValueError,
+        "built",
+        "",
+    ),
+    "a folder that isn't": (
+        lambda folder: small_net().save_weights(folder / "none" / "m.weights.h5"),
+        FileNotFoundError,
+        "none",
+        "",
+    ),
+}
+"""Losses, metrics, optimizers, settings, callbacks, data and files. The command line's are in test_cli.py."""
+
+
+@pytest.mark.parametrize("work, kind, expected, received", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_elsewhere_is_refused(work, kind, expected, received, tmp_path):
+    with pytest.raises(kind) as caught:
+        work(tmp_path)
     assert expected in str(caught.value)
     assert received in str(caught.value)
 

@@ -1,0 +1,103 @@
+"""Damaged files of every format are refused or harmless; `make nightly` tries 100,000 of each. See mutants.py."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from minicnn import models
+from tests.saving import mutants
+
+COUNT = 100_000 if os.environ.get("MINICNN_NIGHTLY") else 2_000
+
+
+def result(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.saving.mutants", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("kind", mutants.formats())
+def test_mutants(kind):
+    found = result(kind, str(COUNT))
+    assert found["findings"] == []
+    assert found["refused"] + found["loaded"] == COUNT
+    assert found["refused"] > COUNT / 2
+
+
+@pytest.mark.skipif(not os.environ.get("MINICNN_NIGHTLY"), reason="libFuzzer is for the night")
+@pytest.mark.parametrize("kind", mutants.formats())
+def test_mutants_led_by_coverage(kind):
+    pytest.importorskip("atheris")
+    assert result(kind, "--atheris", str(COUNT))["findings"] == []
+
+
+def test_a_loader_that_crashes_is_found(tmp_path, monkeypatch):
+    """A loader with a bug for some mutants: another exception, and a second of work."""
+
+    def load(path):
+        content = path.read_bytes()
+        if len(content) < 40:
+            raise KeyError("planted")
+        if content[20] > 200:
+            sum(range(3 * 10**6))
+
+    monkeypatch.setattr(mutants, "idx", lambda folder: mutants.Format("", bytes(64), load))
+    monkeypatch.setattr(mutants, "MAX_SECONDS", 0.01)
+    monkeypatch.setattr(mutants.tempfile, "tempdir", str(tmp_path))
+    trial = mutants.Trial("idx", tmp_path)
+    trial.run(bytes(39))
+    trial.run(b"\xff" * 64)
+    trial.run(bytes(64))
+    assert ["planted" in finding for finding in trial.findings] == [True, False]
+    assert (tmp_path / "mutant-idx-0").read_bytes() == bytes(39)
+
+
+def test_every_flipped_bit_of_a_model_is_refused_or_harmless(tmp_path):
+    """All of them, one at a time: never silently other weights, another architecture or another optimizer."""
+    model = models.Sequential(mutants.net().layers[1:], name="m")
+    path = tmp_path / "m.keras"
+    model.save(path)
+    check_flips(path, lambda: models.load_model(path, compile=False))
+
+
+def test_every_flipped_bit_of_weights_is_refused_or_harmless(tmp_path):
+    model = mutants.net()
+    path = tmp_path / "m.weights.h5"
+    model.save_weights(path)
+
+    def load():
+        model.set_weights([0 * weight - 1 for weight in model.get_weights()])
+        model.load_weights(path)
+        return model
+
+    check_flips(path, load)
+
+
+def check_flips(path, load):
+    content = bytearray(path.read_bytes())
+    whole, refused = saved(load()), 0
+    bits = range(8 * len(content)) if COUNT > 2_000 else range(0, 8 * len(content), 7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # NaN in weights would be other weights
+        for bit in bits:
+            content[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(content)
+            content[bit // 8] ^= 1 << bit % 8
+            try:
+                assert saved(load()) == whole, bit
+            except ValueError:
+                refused += 1
+    assert refused > len(bits) / 2
+
+
+def saved(model):
+    return json.dumps(model.get_config()), [weight.tobytes() for weight in model.get_weights()]
