@@ -120,6 +120,20 @@ def test_what_the_page_says_of_the_student() -> None:
         assert f"✓ {name}" in first
 
 
+# Studies
+
+studies = load(DOCS / "studies.py")
+STUDIES = sorted(studies.FOLDER.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=[path.stem for path in STUDIES])
+def test_the_page_of_a_study_is_made_from_its_numbers(path: Path) -> None:
+    page = path.with_suffix(".md").read_text("utf-8")
+    assert page == studies.text(path), "python docs/studies.py"
+    for image in re.findall(r"\]\((images/[^)]+)\)", page):
+        assert (studies.FOLDER / image).stat().st_size > 1000
+
+
 # The kernel in C
 
 

@@ -75,7 +75,7 @@ def report(numbers: Mapping[str, Any]) -> Report:
             for arm in ARMS
         ]
         table.append([f"{int(size):,}", *cells, f"{-falls[size]:+.0%}"])
-    return Report(table, [_gap(curves), _gain(curves, falls)])
+    return Report(table, [_gap(curves), _gain(curves, falls), _moves_alone(curves)])
 
 
 def _gap(curves: Mapping[str, Any]) -> str:
@@ -93,15 +93,21 @@ def _gain(curves: Mapping[str, Any], falls: Mapping[str, float]) -> str:
     if not helped:
         return "Augmentation helped with no number of images in so few steps."
     largest = max(helped, key=falls.__getitem__)
-    where = (
-        "every number of images"
-        if len(helped) == len(falls)
-        else f"{words.listed([f'{int(s):,}' for s in helped])} images"
-    )
+    some = words.listed([f"{int(size):,}" for size in helped])
+    where = "every number of images" if len(helped) == len(falls) else f"{some} images"
     return (
-        f"Augmentation with Dropout lowers the error rate with {where}, most with {int(largest):,}: by "
+        f"Augmentation with Dropout lowers the plain net's error rate with {where}, most with {int(largest):,}: by "
         f"{falls[largest]:.0%}, to {words.percent(1 - curves[largest]['Dropout, augmented']['test'][-1])}."
     )
+
+
+def _moves_alone(curves: Mapping[str, Any]) -> str:
+    gains = {
+        size: arms["Dropout, augmented"]["test"][-1] - arms["Dropout"]["test"][-1]
+        for size, arms in curves.items()
+    }
+    told = [f"{100 * gain:+.1f} points with {int(size):,} images" for size, gain in gains.items()]
+    return f"What the moves add to Dropout alone: {words.listed(told)}."
 
 
 def pictures(results: Results) -> dict[str, Figure]:

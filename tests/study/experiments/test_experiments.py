@@ -207,7 +207,7 @@ def test_sentences_follow_from_the_numbers(results):
         for arms in numbers["curves"].values():
             arms["plain"]["test"][-1], arms["Dropout, augmented"]["test"][-1] = 0.8, 0.9
 
-    assert "lowers the error rate with every number of images" in said("augmentation", helped)
+    assert "lowers the plain net's error rate with every number of images" in said("augmentation", helped)
 
     def hurt(numbers):
         for arms in numbers["curves"].values():
