@@ -23,18 +23,23 @@ if TYPE_CHECKING:
         ops,
         optimizers,
         regularizers,
+        saving,
         utils,
     )
     from minicnn.layers import Input, Layer
     from minicnn.models import Model, Sequential
+    from minicnn.saving.keras_bridge import from_keras, to_keras
 
 __version__ = "0.1.0"
 
 _MODULES = (
     "activations", "backend", "callbacks", "config", "datasets", "initializers", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "regularizers", "utils",
+    "models", "ops", "optimizers", "regularizers", "saving", "utils",
 )  # fmt: skip
-_OBJECTS = {"Input": "layers", "Layer": "layers", "Model": "models", "Sequential": "models"}
+_OBJECTS = {
+    "Input": "layers", "Layer": "layers", "Model": "models", "Sequential": "models",
+    "from_keras": "saving.keras_bridge", "to_keras": "saving.keras_bridge",
+}  # fmt: skip
 
 __all__ = [
     "Input",
@@ -46,6 +51,7 @@ __all__ = [
     "callbacks",
     "config",
     "datasets",
+    "from_keras",
     "initializers",
     "layers",
     "losses",
@@ -54,6 +60,8 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
+    "to_keras",
     "utils",
 ]
 

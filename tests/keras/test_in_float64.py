@@ -9,7 +9,13 @@ import pytest
 
 from tests.keras.floats import FLOATX
 
-FILES = ("test_fit.py", "test_layer_gradients.py", "test_random_layers.py", "test_simple_layers.py")
+FILES = (
+    "test_fit.py",
+    "test_keras_file.py",
+    "test_layer_gradients.py",
+    "test_random_layers.py",
+    "test_simple_layers.py",
+)
 
 
 @pytest.mark.skipif(FLOATX != "float32", reason="this is the process it would start")
