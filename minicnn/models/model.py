@@ -417,6 +417,27 @@ class Model(Chain):
 
         save_model(self, filepath, overwrite, zipped, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "onnx",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model for inference elsewhere, as an ONNX file for any batch size. Needs the `onnx` extra.
+
+        Raises:
+            ValueError: another format, an argument that only Keras has, a layer that has no ONNX form.
+        """
+        from minicnn.saving.onnx_export import export_onnx
+
+        refused = {"verbose": (verbose, None), "input_signature": (input_signature, None)}
+        only_default(
+            "export", format=(format, "onnx"), **refused, **{name: (kwargs[name], None) for name in kwargs}
+        )
+        export_onnx(self, filepath)
+
     def save_weights(
         self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
     ) -> None:

@@ -21,6 +21,7 @@ SIGNATURES = {
     "optimizers.serialize": "As layers.serialize.",
     "initializers.serialize": "As layers.serialize.",
     "activations.serialize": "As layers.serialize.",
+    "models.Model.export": "ONNX is the format by default, and the only one.",
     "models.Model.compile_from_config": "`custom_objects` too, which Keras takes from a global scope.",
     "losses.deserialize": "The argument is called `config`, as everywhere else; Keras calls this one `name`.",
     "optimizers.Adam.build": "`variables`, as in Keras's SGD and its base class; Keras says `var_list` here.",
