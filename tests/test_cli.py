@@ -453,3 +453,87 @@ class TestStudy:
     def test_refuses(self, arguments, capsys):
         assert cli.run(["study", *arguments]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A small compiled net as a .keras file and as weights, and a file of the function that makes it."""
+    from minicnn import Input, layers, models
+
+    folder = tmp_path_factory.mktemp("saved")
+    code = NET + "\n\ndef tiny():\n    return models.Sequential([Input((3,)), layers.Dense(2, name='d')])\n"
+    (folder / "nets.py").write_text(code)
+    model = models.Sequential([Input((3,), name="start"), layers.Dense(2, name="d")], name="tiny")
+    model.compile("adam", "mse", metrics=["accuracy"])
+    model.save(folder / "m.keras")
+    model.save_weights(folder / "m.weights.h5")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "more"),
+    [
+        ("m.keras", "out.keras", []),
+        ("m.keras", "out.weights.h5", []),
+        ("m.keras", "out.onnx", []),
+        ("m.weights.h5", "out.keras", ["--model", "nets.py:tiny"]),
+    ],
+)
+def test_convert(source, target, more, saved, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(saved)
+    assert cli.run(["convert", source, str(tmp_path / target), *more]) == 0
+    assert f"{target}: " in capsys.readouterr().out
+    x = np.eye(3, dtype=np.float32)
+    expected = models_load(saved / "m.keras")(x)
+    if target.endswith(".onnx"):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(tmp_path / target), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(
+            session.run(None, {"input": x})[0], expected, atol=1e-6
+        )  # a dozen roundings
+        return
+    model = models_load(tmp_path / target) if target.endswith(".keras") else models_load(saved / "m.keras")
+    if target.endswith(".weights.h5"):
+        model.set_weights([np.zeros((3, 2)), np.zeros(2)])
+        model.load_weights(tmp_path / target)
+    np.testing.assert_array_equal(model(x), expected)
+
+
+def models_load(path):
+    from minicnn import models
+
+    return models.load_model(path)
+
+
+def test_inspect(saved, capsys):
+    assert cli.run(["inspect", str(saved / "m.keras")]) == 0
+    shown = capsys.readouterr().out
+    for text in (
+        *("Model:", "tiny", "d (Dense)", "(None, 2)", "optimizer: Adam(learning_rate=0.001", "loss: mse"),
+        *("metrics: accuracy", "keras_version: 3.", "backend: numba", "sha256: "),
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "m.keras", "out.txt"], "OUT must end in one of .keras, .weights.h5, .onnx"),
+        (["convert", "nets.py", "out.keras"], "IN must be a folder or end in .keras or .weights.h5"),
+        (["convert", "m.weights.h5", "out.keras"], "m.weights.h5 has weights and no layers: --model"),
+        (["convert", "m.keras", "out.keras", "--model", "nets.py:tiny"], "--model is for .weights.h5 files"),
+        (
+            ["convert", "m.weights.h5", "out.keras", "--model", "nets.py:small"],
+            "must hold the weights of model",
+        ),
+        (["inspect", "m.weights.h5"], "`filepath` must end in .keras"),
+        (["inspect", "none.keras"], "none.keras"),
+    ],
+)
+def test_wrong_files(arguments, message, saved, capsys, monkeypatch):
+    monkeypatch.chdir(saved)
+    assert cli.run(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (saved / "out.keras").exists()

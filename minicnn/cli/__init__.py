@@ -9,6 +9,7 @@ import sys
 import typer
 
 from minicnn.cli import train as train  # isort: skip
+from minicnn.cli import files as files  # isort: skip
 from minicnn.cli import verify as verify  # isort: skip
 from minicnn.cli import bench as bench  # isort: skip
 from minicnn.cli import study as study  # isort: skip

@@ -60,7 +60,7 @@ def assert_go_on_alike(theirs, ours):
         assert losses[0] == pytest.approx(losses[1], rel=LOSSES_AGREE, abs=LOSSES_AGREE)
 
 
-@examples(8)
+@examples(5)
 @given(net=nets(drops=False), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS))
 def test_we_read_keras(net, optimizer, way, tmp_path_factory):
     theirs = compiled(keras, net, optimizer)
@@ -73,7 +73,7 @@ def test_we_read_keras(net, optimizer, way, tmp_path_factory):
     assert_go_on_alike(theirs, ours)
 
 
-@examples(8)
+@examples(5)
 @given(net=nets(drops=False), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS))
 def test_keras_reads_ours(net, optimizer, way, tmp_path_factory):
     ours = compiled(minicnn, net, optimizer)

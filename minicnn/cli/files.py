@@ -1,0 +1,70 @@
+"""Models in files: from one format to another, and what is in one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minicnn.cli.app import app
+from minicnn.cli.options import ModelOption
+
+FORMATS = (".keras", ".weights.h5", ".onnx")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN", help="A .keras file, a folder that `minicnn train` left, or .weights.h5."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .keras, .weights.h5 or .onnx file.")],
+    model: ModelOption = None,
+) -> None:
+    """Write a model in another format. Weights alone need their net: --model."""
+    if not target.name.endswith(FORMATS):
+        raise ValueError(f"OUT must end in one of {', '.join(FORMATS)}. Received {target}.")
+    net = read(source, model, compile=not target.name.endswith(".onnx"))
+    write = {".keras": net.save, ".weights.h5": net.save_weights, ".onnx": net.export}
+    next(function for suffix, function in write.items() if target.name.endswith(suffix))(target)
+    typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+
+
+def read(source: Path, model: str | None, compile: bool) -> Any:
+    """The model in a file or folder.
+
+    Raises:
+        ValueError: another kind of file; weights without a net, or a net for what has its own.
+    """
+    from minicnn import models, runs
+
+    if source.name.endswith(".weights.h5"):
+        if model is None:
+            raise ValueError(
+                f"{source} has weights and no layers: --model FILE.py:function says which net's they are."
+            )
+        net = runs.net_from_file(model)
+        net.load_weights(source)
+        return net
+    if model is not None:
+        raise ValueError(f"--model is for .weights.h5 files; {source} has a net of its own.")
+    if source.is_dir():
+        return runs.load_run(source)[0]
+    if not source.name.endswith(".keras"):
+        raise ValueError(f"IN must be a folder or end in .keras or .weights.h5. Received {source}.")
+    return models.load_model(source, compile=compile)
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(metavar="FILE.keras", help="A saved model.")]) -> None:
+    """Show a saved model's layers, how it was compiled, and its digest; no weights are read, no code is run."""
+    from minicnn.saving.inspection import inspect_file
+
+    found = inspect_file(file)
+    found.model.summary()
+    for title, settings in (("Compiled with", found.compiled), ("File", found.properties)):
+        if settings:
+            typer.echo(f"{title}:")
+            for name, value in settings.items():
+                typer.echo(f"  {name}: {value}")
