@@ -222,7 +222,7 @@ class Model(Chain):
         """Train from where `at` stands, and keep it up to date."""
         listeners.on_train_begin()  # which may take up an interrupted training, and move `at` on
         for epoch in range(at.epoch, epochs):
-            if self.stop_training and at.batch == 0:
+            if at.is_over:
                 break
             logs = self._run_epoch(steps, at, listeners)
             if at.validation is not None and _is_due(epoch, validation_freq):
@@ -243,7 +243,8 @@ class Model(Chain):
         if at.batch == 0:
             steps.reset_metrics()
             listeners.on_epoch_begin(at.epoch)
-        batches = at.data.epoch(at.epoch, at.batch) if not self.stop_training else ()
+        was_stopping = self.stop_training and at.batch > 0
+        batches = () if was_stopping else at.data.epoch(at.epoch, at.batch)
         for first, last, group in _groups(batches, self.steps_per_execution, at.batch):
             listeners.on_train_batch_begin(first)
             for batch in group:

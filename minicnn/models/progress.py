@@ -42,6 +42,8 @@ class Progress:
         """Batches of this epoch that are done."""
         self.taken = 0
         """Batches of all epochs that are done."""
+        self.is_over = False
+        """Whether the training that was taken up had decided to stop, behind an epoch."""
         self.logs: dict[str, float] = {}
         """Of the last epoch that is over, its validation included."""
 
@@ -96,6 +98,7 @@ class Progress:
         self.taken = position["taken"]
         self.data.skip(self.taken)
         model.stop_training = state["stops"]
+        self.is_over = model.stop_training and self.batch == 0
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be taken up; names, which are numbered anew, are left out."""

@@ -20,6 +20,7 @@ SIGNATURES = {
     "metrics.serialize": "As layers.serialize.",
     "optimizers.serialize": "As layers.serialize.",
     "initializers.serialize": "As layers.serialize.",
+    "regularizers.serialize": "As layers.serialize.",
     "activations.serialize": "As layers.serialize.",
     "models.Model.export": "ONNX is the format by default, and the only one.",
     "models.Model.compile_from_config": "`custom_objects` too, which Keras takes from a global scope.",
@@ -69,6 +70,13 @@ BEHAVIOUR = {
         "Exact; TensorFlow's samples the gradient through the inverse map, which is close to it."
     ),
     "Images in float64 through a random layer": "Summed in float64; TensorFlow sums them in float32.",
+    "A fit that BackupAndRestore takes up": (
+        "Its history holds the interrupted one's epochs, and a checkpoint inside an epoch goes on with the next batch; "
+        "Keras's history begins there, and its epoch begins again. The files in `backup_dir` are others."
+    ),
+    "The order of callbacks": "A BackupAndRestore is called after the others, wherever it stands in the list.",
+    "Regularizers": "They need a `gradient`: a plain function is a ValueError. No OrthogonalRegularizer.",
+    "TensorBoard": "Scalars only: `histogram_freq`, `profile_batch`, … must keep their defaults.",
     "Which numbers are drawn": (
         "Initializers, Dropout, random layers and shuffling draw from the same distributions, other bits."
     ),

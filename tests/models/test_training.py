@@ -370,3 +370,20 @@ def test_a_crossentropy_is_that_of_the_probabilities(activation, loss, targets, 
     np.testing.assert_allclose(model.predict(LOGITS, verbose=0), p, rtol=1e-6)
     # Of p − t, both below 1 and rounded once.
     np.testing.assert_allclose(model.gradients(LOGITS, targets, wants=INPUT).input, slope, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_begin"])
+def test_stopping_before_the_first_step_trains_one_batch(hook):
+    """As Keras does: `stop_training` is looked at after each batch."""
+    model = models.Sequential([Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse", backend="reference")
+
+    def stop(*_, **__):
+        model.stop_training = True
+
+    history = model.fit(
+        np.ones((6, 2)), np.ones((6, 1)), batch_size=2, epochs=3, verbose=0,
+        callbacks=[callbacks.LambdaCallback(**{hook: stop})],
+    )  # fmt: skip
+    assert history.epoch == [0]
+    assert int(model.optimizer.iterations.array) == 1
