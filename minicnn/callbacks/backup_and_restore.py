@@ -82,12 +82,17 @@ class BackupAndRestore(Callback):
         self._found = self._read()
         if self._found is None:
             return False
+        self._check_form(self._found)
         own = self.identity | {"callbacks": [key for key, _, _ in _states(others)]}
         saved = self._found["identity"] | {"callbacks": list(self._found["callbacks"])}
         if different := list(differences(saved, own)):
             raise CheckpointError(
                 f"'{self.path}' must be a checkpoint of this training. It differs in {'; '.join(different)}."
             )
+        try:
+            self.model.progress.check(self._found["progress"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"'{self.path}' must hold the state of a training: {error!r}.") from error
         return True
 
     @property
@@ -106,7 +111,10 @@ class BackupAndRestore(Callback):
         self.model.progress.restore(found["progress"])
         states = _states(self._others)
         for key, callback, _ in states:
-            callback.set_state(found["callbacks"][key])
+            try:
+                callback.set_state(found["callbacks"][key])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"'{self.path}' must hold a state of {key}: {error!r}.") from error
         if self.model.progress.batch:
             kept = [callback for _, callback, _ in states]
             for callback in (*(other for other in self._others if other not in kept), self):
@@ -173,6 +181,14 @@ class BackupAndRestore(Callback):
             self.save()
         if stopped_by is not None:
             raise TrainingInterrupted(stopped_by, self.path)
+
+    def _check_form(self, found: dict[str, Any]) -> None:
+        """Refuse what isn't a checkpoint of a training at all."""
+        parts = [found.get(name) for name in ("identity", "callbacks", "progress")]
+        if not all(isinstance(part, dict) for part in parts) or not all(
+            isinstance(state, dict) for state in found["callbacks"].values()
+        ):
+            raise DataError(f"'{self.path}' must be the checkpoint of a training. Received other data.")
 
     def _read(self) -> dict[str, Any] | None:
         """The last checkpoint that is whole, None if there is none."""

@@ -41,7 +41,8 @@ class Callback:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that `get_state` gave; called after `on_train_begin`."""
-        vars(self).update(state)
+        # A file must not take a method's place.
+        vars(self).update({k: v for k, v in state.items() if not callable(getattr(self, k, None))})
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         self.params = params

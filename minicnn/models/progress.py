@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import __version__
 from minicnn import random as random_module
+from minicnn.checks import integer
 from minicnn.engine.parameters import Variable
 from minicnn.models.data import ArrayData, Data, IndexedData
 from minicnn.models.data_arguments import is_mapped
@@ -69,21 +71,32 @@ class Progress:
             },
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up a training whose `state` this is. `identity` has been compared before.
+    def check(self, state: dict[str, Any]) -> None:
+        """Refuse a state that `restore` couldn't take up.
 
         Raises:
-            ValueError: something in it doesn't fit the model; nothing has changed then.
+            ValueError, KeyError, TypeError, AttributeError: something in it isn't what it must be.
         """
+        shapes = [[(v.shape, v.dtype) for v in variables] for variables in self._variables()]
+        found = [[(a.shape, a.dtype.name) for a in group] for group in _arrays(state)]
+        if shapes != found:
+            raise ValueError(f"The state must hold arrays of shapes {shapes}. Received {found}.")
+        position, seeds = state["position"], state["seeds"]
+        for name in ("epoch", "batch", "taken"):
+            integer(name, position[name], 0)
+        dict(position["logs"])
+        drawn = [layer.drawn_seed for layer in random_layers(self.model)]
+        order = self.data.seed if isinstance(self.data, IndexedData) else None
+        if [type(s) for s in [*seeds["layers"], seeds["order"]]] != [type(s) for s in [*drawn, order]]:
+            raise ValueError(
+                "The state must hold a seed for each random layer, and for the order of the samples."
+            )
+        Random().setstate(_as_stream(seeds["stream"]))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a training whose `state` this is, compared by `identity` and `check` before."""
         model = self.model
-        targets = [
-            model.variables,
-            model.optimizer.variables,
-            *(metric.variables for metric in model.metrics),
-        ]
-        arrays = [state["weights"], state["optimizer"], *state["metrics"]]
-        _check_all_fit(targets, arrays)
-        for variables, values in zip(targets, arrays, strict=True):
+        for variables, values in zip(self._variables(), _arrays(state), strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         seeds = state["seeds"]
@@ -92,13 +105,17 @@ class Progress:
         model.forget_executors()
         if isinstance(self.data, IndexedData):
             self.data.seed = seeds["order"]
-        random_module.restore_stream(tuple(tuple(p) if isinstance(p, list) else p for p in seeds["stream"]))
+        random_module.restore_stream(_as_stream(seeds["stream"]))
         position = state["position"]
         self.epoch, self.batch, self.logs = position["epoch"], position["batch"], position["logs"]
         self.taken = position["taken"]
         self.data.skip(self.taken)
-        model.stop_training = state["stops"]
+        model.stop_training = bool(state["stops"])
         self.is_over = model.stop_training and self.batch == 0
+
+    def _variables(self) -> list[list[Variable]]:
+        model = self.model
+        return [model.variables, model.optimizer.variables, *(metric.variables for metric in model.metrics)]
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be taken up; names, which are numbered anew, are left out."""
@@ -154,11 +171,12 @@ def _values(variables: list[Variable]) -> list[np.ndarray]:
     return [variable.numpy() for variable in variables]
 
 
-def _check_all_fit(targets: list[list[Variable]], arrays: list[Any]) -> None:
-    shapes = [[(v.shape, v.dtype) for v in variables] for variables in targets]
-    found = [[(a.shape, a.dtype.name) for a in group] for group in arrays]
-    if shapes != found:
-        raise ValueError(f"The state must hold arrays of shapes {shapes}. Received {found}.")
+def _arrays(state: dict[str, Any]) -> list[list[np.ndarray]]:
+    return [state["weights"], state["optimizer"], *state["metrics"]]
+
+
+def _as_stream(parts: list[Any]) -> tuple:
+    return tuple(tuple(part) if isinstance(part, list) else part for part in parts)
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

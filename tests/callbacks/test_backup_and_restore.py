@@ -8,6 +8,7 @@ import pytest
 from minicnn import Input, callbacks, layers, losses, models, optimizers, random, utils
 from minicnn.callbacks.backup_and_restore import FILE, PREVIOUS
 from minicnn.errors import CheckpointError, DataError
+from minicnn.saving.checkpoint import read_checkpoint, write_checkpoint
 
 RNG = np.random.default_rng(0)
 X = RNG.random((24, 6, 6, 1), dtype=np.float32)
@@ -362,3 +363,64 @@ def test_never_but_at_the_beginning(tmp_path):
     with pytest.raises(Interrupted):
         train(tmp_path / "own", save_freq=False, extra=[Interrupt(9)])
     assert train(tmp_path / "own") == train(tmp_path / "whole")
+
+
+def cut(*path):
+    """Remove what lies at this path of a checkpoint."""
+
+    def change(tree):
+        for key in path[:-1]:
+            tree = tree[key]
+        del tree[path[-1]]
+
+    return change
+
+
+def put(value, *path):
+    def change(tree):
+        for key in path[:-1]:
+            tree = tree[key]
+        tree[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(cut(name) for name in ("identity", "callbacks", "progress")),
+        cut("progress", "weights"),
+        cut("progress", "weights", 0),
+        cut("progress", "position", "batch"),
+        cut("progress", "seeds", "layers", 0),
+        cut("callbacks", "EarlyStopping"),
+        cut("callbacks", "CSVLogger", "nbytes"),
+        put([], "identity"),
+        put({}, "progress"),
+        put(3, "callbacks", "Random"),
+        put("x", "progress", "weights", 0),
+        put(np.zeros(3), "progress", "optimizer", 1),
+        put(-1, "progress", "position", "epoch"),
+        put(True, "progress", "position", "taken"),
+        put(None, "progress", "position", "logs"),
+        put("seed", "progress", "seeds", "order"),
+        put([3, [1, 2], None], "progress", "seeds", "stream"),
+        put(7, "progress", "seeds", "stream"),
+    ],
+)
+def test_a_checkpoint_of_the_wrong_form(change, tmp_path):
+    """Somebody's who meant it: a ValueError that names the file."""
+    interrupted(tmp_path / "own")
+    path = tmp_path / "own" / "backup" / FILE
+    tree = read_checkpoint(path)
+    change(tree)
+    write_checkpoint(path, tree)
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        train(tmp_path / "own")
+
+
+def test_a_state_takes_no_method_s_place():
+    callback = Random()
+    callback.set_state({"on_epoch_end": "text", "drawn": [1]})
+    assert callable(callback.on_epoch_end)
+    assert callback.drawn == [1]
