@@ -5,8 +5,10 @@ from minicnn.callbacks.callback import Callback, History, LambdaCallback, Termin
 from minicnn.callbacks.callback_list import CallbackList
 from minicnn.callbacks.csv_logger import CSVLogger
 from minicnn.callbacks.learning_rate_scheduler import LearningRateScheduler
+from minicnn.callbacks.model_checkpoint import ModelCheckpoint
 from minicnn.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from minicnn.callbacks.progbar_logger import ProgbarLogger
+from minicnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -17,7 +19,9 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

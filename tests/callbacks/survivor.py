@@ -125,7 +125,7 @@ def main(root, kills, seed):
         folder.mkdir()
         for number in range(max(2, min(kills, 6))):
             child = start(folder)
-            wait_until(time.perf_counter() + draw.uniform(0, seconds / 2), in_save=number % 3 == 2, draw=draw)
+            wait_until(time.perf_counter() + draw.uniform(0, seconds / 5), in_save=number % 3 == 2, draw=draw)
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             if status != signal.SIGKILL:  # it was faster
