@@ -45,7 +45,7 @@ def _weights(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
 
 def _rows(x: np.ndarray) -> np.ndarray:
     """(…, C) as (rows, C)."""
-    return x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 # Convolution
