@@ -21,6 +21,13 @@ from tests.keras.running import BACKENDS, examples, in_ours
 U32 = 2.0**-24
 
 
+def skip_what_keras_cannot(name):
+    if name == "RandomRotation" and FLOATX == "float64":
+        pytest.skip(
+            "Keras's RandomRotation on TensorFlow multiplies a float64 angle by a float32 constant, and raises"
+        )
+
+
 def transformed(x, matrices, sampling):
     """Keras's ops.image.affine_transform."""
     padded = np.concatenate([matrices, np.zeros((len(matrices), 2), np.float32)], axis=1)
@@ -81,6 +88,7 @@ def drawn_by_keras(kind, layer, x):
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("size", [(8, 8), (28, 20), (1, 5)])
 def test_the_same_numbers_give_the_same_matrix(name, size):
+    skip_what_keras_cannot(name)
     arguments, kind = NUMBERS[name]
     x = np.zeros((50, *size, 1), np.float32)
     numbers, theirs = drawn_by_keras(kind, getattr(keras.layers, name)(**arguments, seed=3), x)
@@ -102,6 +110,7 @@ FIXED = {
 @pytest.mark.parametrize("name", FIXED)
 def test_layers(name, backend):
     """Where nothing is left to chance, whole layers agree; a flip is one of two pictures in either library."""
+    skip_what_keras_cannot(name)
     arguments, fill_mode = FIXED[name]
     if fill_mode is not None:
         arguments = {**arguments, "fill_mode": fill_mode}
@@ -119,7 +128,7 @@ def test_layers(name, backend):
 
 
 def test_gradient_of_whole_shifts():
-    """There TensorFlow's approximate gradient is exact."""
+    """There TensorFlow's approximate gradient is exact, but for its rounding to float32."""
     x, dy = np.random.default_rng(0).normal(size=(2, 1, 5, 6, 2)).astype(FLOATX)
     matrix, sampling = np.float32([[1, 0, 2, 0, 1, -1]]), Sampling("constant", "bilinear", 0.0)
     with tf.GradientTape() as tape:
@@ -127,7 +136,8 @@ def test_gradient_of_whole_shifts():
         tape.watch(tensor)
         y = keras.ops.image.affine_transform(tensor, np.pad(matrix, ((0, 0), (0, 2))), **sampling._asdict())
     theirs = np.array(tape.gradient(y, tensor, output_gradients=tf.constant(dy)))
-    np.testing.assert_array_equal(affine_backward(dy, affine_forward(x, matrix, sampling)[1])[0], theirs)
+    (dx,) = affine_backward(dy, affine_forward(x, matrix, sampling)[1])
+    np.testing.assert_array_equal(dx.astype(np.float32), theirs.astype(np.float32))
 
 
 def test_outside_training_both_do_nothing():
