@@ -160,6 +160,12 @@ def test_a_run_leaves_results_a_report_and_pictures(results, tmp_path):
         assert algorithm.title in text and algorithm.source in text
 
 
+def test_times_of_a_busy_machine_are_called_unreliable(results):
+    for load, warns in ((0.2, False), (9.5, True)):
+        told = report(Results(results.machine | {"load_average": load}, results.records))
+        assert ("unreliable" in told) == warns
+
+
 def test_the_command(results, tmp_path, monkeypatch, capsys):
     heard = []
 

@@ -45,8 +45,8 @@ def example() -> Example:
         ),
         "Learning rate 0.001, ρ = 0.9, ε = 1e-7. Inside, ε is compared with g²: gradients below √ε ≈ 3e-4 are "
         "damped. Outside it is compared with |g|: 1e-4 still takes the full step of η / √(1 − ρ) ≈ "
-        f"{0.001 / np.sqrt(0.1):.4f}. For the same ε the step for 1e-6 is {steps[1][2] / steps[0][2]:.0f} times as "
-        "large outside.",
+        f"{0.001 / np.sqrt(0.1):.4f}. For the same ε the step for 1e-6 is {steps[1][2] / steps[0][2]:.0f} "
+        "times as large outside.",
     )
 
 

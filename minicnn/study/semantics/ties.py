@@ -90,12 +90,13 @@ def train() -> Training:
         rows.append(lab.judged(f"trained with ties {what}", lab.fit(model)))
     return Training(
         tuple(rows),
-        "The black background gives every pixel of a window the bias, and the bias is positive at first: nearly all "
-        f"ties. At the start the convolution's bias has a gradient of {biases[0]:.4f} (norm over 256 images) by the "
-        f"first, {biases[1]:.4f} shared, and {biases[2]:.4f} to all, {biases[2] / biases[0]:.1f} times as much. After "
-        f"the same steps of SGD the losses are {rows[0].loss:.4f}, {rows[1].loss:.4f} and {rows[2].loss:.4f}. Shared "
-        "and to the first are nearly one here: windows that tie are black, so that nothing but the bias sees where "
-        "their gradient went, and the sum is the same.",
+        "The black background gives every pixel of a window the bias, and the bias is positive at first: "
+        f"nearly all ties. At the start the convolution's bias has a gradient of {biases[0]:.4f} (norm over "
+        f"256 images) by the first, {biases[1]:.4f} shared, and {biases[2]:.4f} to all, "
+        f"{biases[2] / biases[0]:.1f} times as much. After the same steps of SGD the losses are "
+        f"{rows[0].loss:.4f}, {rows[1].loss:.4f} and {rows[2].loss:.4f}. Shared and to the first are nearly "
+        "one here: windows that tie are black, so that nothing but the bias sees where their gradient went, "
+        "and the sum is the same.",
     )
 
 
