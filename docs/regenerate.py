@@ -3,20 +3,24 @@
     python docs/regenerate.py            # writes the blocks anew
     python docs/regenerate.py --check    # exit status 1 if one is not what the command prints now
     python docs/regenerate.py --nightly  # those of TensorFlow too, which take minutes
+    python docs/regenerate.py --study    # measure algorithms and semantics anew, on a machine that does nothing else
 
 A block is a comment with the command and, after bars, from which line and up to which (without it) to quote,
 then fenced text:
 
     <!-- output of: minicnn verify --target … | until: “linear in x” -->
 
-Versions of Python and its packages are left out; TensorFlow's blocks say `nightly`.
+Versions of Python and its packages are left out; TensorFlow's blocks say `nightly`. The pages of `study` are made whole
+from what was measured, docs/results/algorithms.json and semantics.json.
 """
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -63,13 +67,64 @@ def renew(text: str, *, nightly: bool) -> str:
     return BLOCK.sub(block, text)
 
 
+RESULTS = ROOT / "docs" / "results"
+IMAGES = "images/algorithms-"
+
+
+def measure_study() -> None:
+    """Write the results that the pages of `study` are made from, and the pictures."""
+    from minicnn.study import semantics
+    from minicnn.study.algorithms import command, pictures
+
+    results = command.measure("full", print)
+    (RESULTS / "algorithms.json").write_text(results.to_json(), "utf-8")
+    pictures.draw_all(results, ROOT / "docs" / "images", "algorithms-")
+    trainings = {name: semantics.get(name).train() for name in semantics.NAMES}
+    rows = {name: {"rows": training.rows, "says": training.says} for name, training in trainings.items()}
+    (RESULTS / "semantics.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def algorithms_page() -> str:
+    from minicnn.study.algorithms.report import report
+    from minicnn.study.algorithms.results import Results
+
+    return report(Results.from_json((RESULTS / "algorithms.json").read_text("utf-8")), IMAGES)
+
+
+def semantics_page() -> str:
+    from minicnn.study import semantics
+    from minicnn.study.semantics.confusion import Row, Training
+    from minicnn.study.semantics.show import page
+
+    measured = json.loads((RESULTS / "semantics.json").read_text("utf-8"))
+    trainings = {
+        name: Training(tuple(Row(*row) for row in found["rows"]), found["says"])
+        for name, found in measured.items()
+    }
+    return page([semantics.get(name) for name in semantics.NAMES], trainings)
+
+
+STUDY: dict[str, Callable[[], str]] = {
+    "docs/algorithms.md": algorithms_page,
+    "docs/semantics.md": semantics_page,
+}
+"""Pages that are made whole."""
+
+
+def pages(*, nightly: bool) -> dict[str, str]:
+    """Every page as it should be."""
+    quoting = {name: renew((ROOT / name).read_text("utf-8"), nightly=nightly) for name in PAGES}
+    return quoting | {name: make() for name, make in STUDY.items()}
+
+
 def main(arguments: list[str]) -> int:
+    sys.path.insert(0, str(ROOT))
+    if "--study" in arguments:
+        measure_study()
     stale = []
-    for name in PAGES:
+    for name, new in pages(nightly="--nightly" in arguments).items():
         page = ROOT / name
-        old = page.read_text("utf-8")
-        new = renew(old, nightly="--nightly" in arguments)
-        if new != old:
+        if not page.exists() or new != page.read_text("utf-8"):
             stale.append(name)
             if "--check" not in arguments:
                 page.write_text(new, "utf-8")

@@ -55,6 +55,14 @@ def test_the_page_of_differences_is_made_from_the_tests_tables() -> None:
     assert differences.PAGE.read_text("utf-8") == differences.page(), "python -m tests.keras.differences"
 
 
+@pytest.mark.parametrize("page", regenerate.STUDY)
+def test_pages_of_a_study_are_made_from_what_was_measured(page) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    assert text == regenerate.STUDY[page](), "python docs/regenerate.py"
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (DOCS / picture).is_file()
+
+
 def test_every_comment_of_a_block_is_read() -> None:
     for page in regenerate.PAGES:
         text = (ROOT / page).read_text("utf-8")
