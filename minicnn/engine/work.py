@@ -191,7 +191,7 @@ def _regions(plan: Plan) -> list[Region]:
         if step.op.name in plan.intermediates:
             region = _whole(step.output_shape)
         regions.append(region)
-        region = _read(step.op, step.input_shape, region)
+        region = read_region(step.op, step.input_shape, region)
     return regions[::-1]
 
 
@@ -199,8 +199,8 @@ def _whole(shape: Shape) -> Region:
     return tuple(range(size) for size in shape)
 
 
-def _read(op: Op, shape: Shape, region: Region) -> Region:
-    """Which indices of the axes of x are read where `region` of y is wanted."""
+def read_region(op: Op, shape: Shape, region: Region) -> Region:
+    """Which indices of the axes of x, of `shape`, are read where `region` of y is wanted."""
     match op:
         case ops.Conv2D():
             rows, columns = (_read_by(op.window, axis, _map_region(op, region)[axis]) for axis in (0, 1))
@@ -208,8 +208,11 @@ def _read(op: Op, shape: Shape, region: Region) -> Region:
         case ops.MaxPool2D() | ops.AveragePool2D():
             rows, columns = (_read_by(op.window, axis, region[axis]) for axis in (0, 1))
             return rows, columns, region[2]
-        case ops.Dense():
+        case ops.Dense() | ops.Softmax():
             return *region[:-1], range(shape[-1])
+        case ops.Reshape() if all(len(axis) == 1 for axis in region):
+            flat = np.ravel_multi_index([next(iter(axis)) for axis in region], op.shape)
+            return tuple({int(k)} for k in np.unravel_index(flat, shape))
         case ops.ZeroPad2D():
             before, sizes = [pads[0] for pads in op.pads], shape[:2]
             shifted = ({k - pad for k in axis} for axis, pad in zip(region, before, strict=False))

@@ -5,12 +5,13 @@ Columns, widths and markup are those of Keras 3.15, `keras/src/utils/summary_uti
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.models.details import Details, layer_details
 from minicnn.registry import class_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def summary(
     expand_nested: bool = False,
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
+    *,
+    details: bool = False,
 ) -> None:
     """Print the layers of `model`, their output shapes and parameter counts, and the totals.
 
@@ -39,18 +42,23 @@ def summary(
         expand_nested: whether models among the layers show their own layers.
         show_trainable: whether a column says which layers are trainable.
         layer_range: names or regular expressions of the first and the last layer shown.
+        details: whether further columns say, for one image, how many multiply-adds a layer takes (every tap of every
+            position, padding included), how large its output is, and how much of the image a unit in the middle sees.
 
     Raises:
         ValueError: a column under 4 characters; a `layer_range` that is not two strings or matches nothing.
     """
     from rich.console import Console
 
-    table = empty_table(line_length, positions, show_trainable)
+    table = empty_table(line_length, positions, show_trainable, details)
+    known = layer_details(model) if details and model.built else {}
     for layer in layers_in_range(model.layers, layer_range):
-        for row in layer_rows(layer, expand_nested, show_trainable):
+        for row in layer_rows(layer, expand_nested, show_trainable, known if details else None):
             table.add_row(*row)
 
     colours: dict[str, Any] = {"force_terminal": False, "color_system": None} if print_fn else {}
+    if print_fn and details:
+        colours["width"] = table.width  # no terminal: nothing has to be squeezed
     console = Console(highlight=False, **colours)
     if print_fn:
         console.begin_capture()
@@ -62,7 +70,9 @@ def summary(
         print_fn(console.end_capture())
 
 
-def empty_table(line_length: int | None, positions: Sequence[float] | None, show_trainable: bool) -> "Table":
+def empty_table(
+    line_length: int | None, positions: Sequence[float] | None, show_trainable: bool, details: bool = False
+) -> "Table":
     """The table's columns, their widths rounded down one after the other."""
     from rich.table import Column, Table
 
@@ -71,6 +81,10 @@ def empty_table(line_length: int | None, positions: Sequence[float] | None, show
     if show_trainable:
         headers["Trainable"] = "center"
         ends, width = [0.90 * end for end in ends] + [1.0], width + 12
+    if details:
+        headers |= {"Multiply-adds": "right", "Memory": "right", "Receptive field": "right"}
+        if positions is None:
+            ends, width = [0.62 * end for end in ends] + [0.77, 0.89, 1.0], width + 34
     line_length = line_length or min(width, shutil.get_terminal_size().columns - 4)
 
     columns, current = [], 0
@@ -106,8 +120,14 @@ def layers_in_range(layers: Sequence[Any], layer_range: Sequence[str] | None) ->
     return layers[min(starts) : max(ends) + 1]
 
 
-def layer_rows(layer: Any, expand_nested: bool, show_trainable: bool, depth: int = 0) -> list[list[str]]:
-    """The row of one layer, and below it the rows of the layers it holds."""
+def layer_rows(
+    layer: Any,
+    expand_nested: bool,
+    show_trainable: bool,
+    known: Mapping[str, Details] | None = None,
+    depth: int = 0,
+) -> list[list[str]]:
+    """The row of one layer, and below it the rows of the layers it holds; `known` are details by layer, if wanted."""
     prefix = "   " * depth + "└ " if depth else ""
     output = getattr(layer, "output", None)  # there is none before the layer is called
     row = [
@@ -120,11 +140,21 @@ def layer_rows(layer: Any, expand_nested: bool, show_trainable: bool, depth: int
             row.append(bold("-"))
         else:
             row.append(bold(marked(NUMBER, "Y") if layer.trainable else marked(NO, "N")))
+    if known is not None:
+        row += detail_cells(known.get(layer.name))
     rows = [row]
     if expand_nested:
         for inner in getattr(layer, "layers", ()):
-            rows += layer_rows(inner, expand_nested, show_trainable, depth + 1)
+            rows += layer_rows(inner, expand_nested, show_trainable, known, depth + 1)
     return rows
+
+
+def detail_cells(details: Details | None) -> list[str]:
+    """Multiply-adds, bytes and the receptive field of one layer."""
+    if details is None:
+        return ["?"] * 3
+    field = "×".join(map(str, details.receptive_field)) or "-"
+    return [marked(NUMBER, f"{details.multiply_adds:,}"), readable(details.nbytes), field]
 
 
 def total_lines(model: Any) -> list[str]:

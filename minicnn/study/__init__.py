@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minicnn.study.explaining.explain import explain
+    from minicnn.study.fields import layer_report, receptive_field
 
-_OBJECTS = {"explain": "explaining.explain"}
+_OBJECTS = {"explain": "explaining.explain", "layer_report": "fields", "receptive_field": "fields"}
 
-__all__ = ["explain"]
+__all__ = ["explain", "layer_report", "receptive_field"]
 
 
 def __getattr__(name: str) -> Any:

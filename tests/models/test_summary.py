@@ -117,3 +117,26 @@ def test_what_is_not_built_yet(capsys):
     models.Sequential([layers.Dense(2, name="u")]).summary(line_length=80, show_trainable=True)
     row = next(line for line in capsys.readouterr().out.splitlines() if "u (Dense)" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["u (Dense)", "?", "0 (unbuilt)", "-"]
+
+
+def test_details_of_every_layer():
+    inner = models.Sequential([Input((6, 6, 2)), layers.Conv2D(3, 3, name="inside")], name="inner")
+    model = models.Sequential(
+        [Input((8, 8, 1)), layers.Conv2D(2, 3, name="conv"), inner, layers.Flatten(name="flat")]
+    )
+    lines: list[str] = []
+    model.summary(line_length=130, details=True, expand_nested=True, print_fn=lines.append)
+    cells = {
+        words[0].replace("└", "").split()[0]: words[3:6]
+        for line in lines[0].splitlines()
+        if len(words := [word.strip() for word in line.split("│")[1:-1]]) == 6
+    }
+    assert cells == {
+        "conv": ["648", "288.00 B", "3×3"],  # 36 positions · 9 taps · 2 filters
+        "inner": ["864", "192.00 B", "5×5"],  # 16 · 9 · 2 · 3
+        "inside": ["864", "192.00 B", "5×5"],
+        "flat": ["0", "192.00 B", "5×5"],
+    }
+    bare = models.Sequential([layers.Dense(2)])
+    bare.summary(details=True, print_fn=lines.append)
+    assert lines[1].count(" ? ") == 4  # nothing is known before it is built

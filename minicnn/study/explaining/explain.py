@@ -135,7 +135,7 @@ def explain(
 
 def _output(recording: Recording, part: Part, given: Any) -> Explanation:
     value = recording.values[part.stop]
-    asked = at = _checked("output", given, value.shape)
+    asked = at = checked_index("output", given, value.shape)
     steps: list[Step] = []
     first = part.start
     for k in reversed(range(part.start, part.stop)):
@@ -171,7 +171,7 @@ def _output(recording: Recording, part: Part, given: Any) -> Explanation:
 
 def _input(recording: Recording, part: Part, given: Any) -> Explanation:
     gradient = recording.gradients[part.start]
-    asked = at = _checked("input", given, gradient.shape)
+    asked = at = checked_index("input", given, gradient.shape)
     steps: list[Step] = []
     first = part.start
     for k in range(part.start, part.stop):
@@ -209,7 +209,7 @@ def _weight(recording: Recording, part: Part, given: Any, which: int = 0) -> Exp
             f"a {type(part.layer).__name__}."
         )
     gradient = recording.weight_gradients[op.parameters[which]]
-    at = _checked(kind, given, gradient.shape)
+    at = checked_index(kind, given, gradient.shape)
     about = _about(op, at, gradient[at])
     if isinstance(op, ops.Conv2D):
         step = linear.conv2d_bias(dy, at, about) if which else linear.conv2d_weight(op, x, dy, at, about)
@@ -337,7 +337,7 @@ def _after(recording: Recording, part: Part, index: Index) -> list[Any]:
     return pooling.goes_into(op, recording.values[k], index, recording.values[k + 1])
 
 
-def _checked(name: str, given: Any, shape: tuple[int, ...]) -> Index:
+def checked_index(name: str, given: Any, shape: tuple[int, ...]) -> Index:
     """`given` as an index of an array of `shape`, counted from the front.
 
     Raises:
