@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/verification.md", "docs/disagreements.md")
+PAGES = ("docs/verification.md", "docs/disagreements.md", "docs/explain.md")
 BLOCK = re.compile(r"(<!-- output of: (?P<spec>.*?) -->\n```text\n)(?P<quoted>.*?)(?P<end>```\n)", re.DOTALL)
 NIGHTLY = "| nightly"
 

@@ -15,6 +15,7 @@ from minicnn.cli import bench as bench  # isort: skip
 from minicnn.cli import study as study  # isort: skip
 from minicnn.cli import algorithms as algorithms  # isort: skip
 from minicnn.cli import semantics as semantics  # isort: skip
+from minicnn.cli import explain as explain  # isort: skip
 from minicnn.cli.app import app
 
 
