@@ -112,8 +112,8 @@ class Plan:
     @cached_property
     def algorithms(self) -> dict[str, Running]:
         """By layer, which algorithm computes a convolution's three passes."""
-        found = {layer_of(s.op): running(s.op, s.input_shape, self.backend) for s in self.steps}
-        return {layer: names for layer, names in found.items() if names is not None}
+        found = [(layer_of(s.op), running(s.op, s.input_shape, self.backend)) for s in self.steps]
+        return {layer: names for layer, names in found if names is not None}
 
     @cached_property
     def has_loss(self) -> bool:
