@@ -125,7 +125,7 @@ def main(root, kills, seed):
         folder.mkdir()
         for number in range(max(2, min(kills, 6))):
             child = start(folder)
-            wait_until(time.perf_counter() + draw.uniform(0, seconds / 5), in_save=number % 3 == 2, draw=draw)
+            wait_until(time.perf_counter() + draw.uniform(0, seconds / 5), in_save=number % 2 == 1, draw=draw)
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             if status != signal.SIGKILL:  # it was faster
@@ -149,7 +149,7 @@ def wait_until(moment, *, in_save, draw):
     while in_save and doing[0] not in (SAVE, DONE) and time.perf_counter() < give_up:
         time.sleep(0)
     if in_save:
-        time.sleep(draw.uniform(0, 0.004))
+        time.sleep(draw.uniform(0, 0.0015))
 
 
 if __name__ == "__main__":
