@@ -35,7 +35,7 @@ lint: $(VENV)/.installed-test
 
 # Hours. 10,000 examples a property, 20 seeds a planted bug, whole trainings, mutants of the reference; what was
 # measured goes to docs/results, to be committed with its pages.
-nightly: $(VENV)/.installed-test
+nightly: $(VENV)/.installed-nightly
 	MINICNN_NIGHTLY=1 $(RUN)/pytest --hypothesis-profile=nightly
 	$(MAKE) coverage
 	$(RUN)/python -m tests.keras.training_results
@@ -58,6 +58,9 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[test],$@)'
+
+$(VENV)/.installed-nightly: pyproject.toml
+	@$(LOCK) sh -c '$(call install,.[nightly],$@)'
 
 $(VENV)/.installed-mutation: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[mutation],$@)'

@@ -36,7 +36,7 @@ DTYPES = (
     "uint64",
 )
 PLAIN = (bool, int, float, str, type(None))
-MAX_DIMENSIONS = 32
+MAX_DIMENSIONS, MAX_SIZE = 32, (1 << 63) - 1
 
 
 def write_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
@@ -135,14 +135,17 @@ class _Reader:
         if (
             not isinstance(shape, list)
             or len(shape) > MAX_DIMENSIONS
-            or not all(type(size) is int and size >= 0 for size in shape)
+            or not all(type(size) is int and 0 <= size <= MAX_SIZE for size in shape)
         ):
             raise DataError("the shape of an array must be a list of integers.")
         dtype = np.dtype(name).newbyteorder("<")
         nbytes = prod(shape) * dtype.itemsize
         if nbytes > len(self.blob) - self.position:
             raise DataError(f"an array of {nbytes} bytes must be in {ARRAYS}. It is cut off.")
-        array = np.frombuffer(self.blob, dtype, prod(shape), self.position).reshape(shape)
+        try:
+            array = np.frombuffer(self.blob, dtype, prod(shape), self.position).reshape(shape)
+        except ValueError as error:  # sizes beside a 0 may be more than NumPy takes
+            raise DataError(f"the shape of an array must be one that NumPy has. {error}") from None
         self.position += nbytes
         return array.astype(np.dtype(name))
 

@@ -587,6 +587,29 @@ FILES: dict[str, Attack] = {
 }
 
 
+def checkpoint(tree: bytes, arrays: bytes = b"") -> Callable[[str], bytes]:
+    return lambda c: write_archive({"checkpoint.json": tree, "arrays.bin": arrays})
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[str], bytes], str]] = {
+    "a pickle": (evil_pickle, "zip archive"),
+    "a model": (lambda c: keras(), "members"),
+    "a pickle for arrays": (lambda c: checkpoint(b'{"dict": {}}', evil_pickle(c))(c), "nothing else"),
+    "an object": (checkpoint(b'{"os.system": "x"}'), "unknown kind 'os.system'"),
+    "an array of objects": (checkpoint(b'{"array": ["object", [1]]}', bytes(8)), "a type of number"),
+    "an array of 10\u00b9\u2078": (checkpoint(b'{"array": ["float32", [1000000000000000000]]}'), "cut off"),
+    "an array of 0 times 10\u00b3\u2070": (
+        checkpoint(b'{"dict": {"x": {"array": ["int8", [0, 1%s]]}}}' % (b"0" * 30)),
+        "shape",
+    ),
+    "a negative size": (checkpoint(b'{"array": ["int8", [-1]]}'), "integers"),
+    "a size of 4,000 digits": (checkpoint(b'{"array": ["int8", [%s]]}' % (b"9" * 4000)), "integers"),
+    "10,000 levels": (checkpoint(b'{"dict":' * 10_000 + b"{}" + b"}" * 10_000), "64 levels"),
+    "no tree": (checkpoint(b"[]"), "JSON object"),
+    "a number": (checkpoint(b'{"number": "nan"}'), "nothing else"),
+}
+
+
 def png(width: int, height: int, text: int = 0) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -617,6 +640,8 @@ def attacks() -> dict[str, Attack]:
         table[f"{name} [minicnn.json]"] = Attack(
             "m.keras", lambda c, o=options: keras(**{"minicnn.json": o}), words, False
         )
+    for name, (make, words) in CHECKPOINTS.items():
+        table[f"{name} [checkpoint]"] = Attack("m.checkpoint", make, words, name == "a pickle")
     for name, (fill, words, fires) in HDF5.items():
         table[f"{name} [m.keras]"] = Attack(
             "m.keras", lambda c, fill=fill: keras(h5=weights(fill)), words, fires

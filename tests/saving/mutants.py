@@ -42,7 +42,7 @@ class Format(NamedTuple):
 
 def formats() -> dict[str, Callable[[Path], Format]]:
     """A small valid file of every format, made in the folder given, and what loads it."""
-    return {"keras": keras, "weights": weights, "npz": npz, "idx": idx, "png": png}
+    return {"keras": keras, "weights": weights, "npz": npz, "idx": idx, "png": png, "checkpoint": checkpoint}
 
 
 def net() -> Any:
@@ -70,6 +70,18 @@ def weights(folder: Path) -> Format:
     content = (folder / "m.weights.h5").read_bytes()
     valid = bytes(USER_BLOCK_NBYTES) + content[USER_BLOCK_NBYTES:]
     return Format(".weights.h5", valid, model.load_weights)
+
+
+def checkpoint(folder: Path) -> Format:
+    import numpy as np
+
+    from minicnn.saving.checkpoint import read_checkpoint, write_checkpoint
+
+    path = folder / "m.checkpoint"
+    write_checkpoint(
+        path, {"identity": {"a": [1, 2.5, None]}, "weights": [np.arange(6.0).reshape(2, 3), np.int64(3)]}
+    )
+    return Format(".checkpoint", path.read_bytes(), read_checkpoint)
 
 
 def npz(folder: Path) -> Format:
@@ -135,11 +147,11 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
 
 def sealed(kind: str, content: bytes, rng: random.Random) -> bytes:
     """A mutant; half of the archives are mutated inside their members, so that their checksums are right."""
-    if kind != "keras" or rng.random() < 0.5:
+    if kind not in ("keras", "checkpoint") or rng.random() < 0.5:
         return mutate(content, rng)
-    from minicnn.saving.archive import parse_archive, write_archive
+    from minicnn.saving.archive import OPTIONAL, REQUIRED, parse_archive, write_archive
 
-    members = parse_archive(content)
+    members = parse_archive(content, (), {*REQUIRED, *OPTIONAL, "checkpoint.json", "arrays.bin"})
     name = rng.choice(sorted(members))
     return write_archive(members | {name: mutate(members[name], rng)})
 

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 
 import pytest
 
-from minicnn import models
+from minicnn.errors import DataError
+from minicnn.saving.archive import parse_archive
+from minicnn.saving.hdf5 import Reader
+from minicnn.saving.weights import read_weights
 from tests.saving import mutants
 
 COUNT = 100_000 if os.environ.get("MINICNN_NIGHTLY") else 2_000
@@ -62,42 +64,29 @@ def test_a_loader_that_crashes_is_found(tmp_path, monkeypatch):
 
 
 def test_every_flipped_bit_of_a_model_is_refused_or_harmless(tmp_path):
-    """All of them, one at a time: never silently other weights, another architecture or another optimizer."""
-    model = models.Sequential(mutants.net().layers[1:], name="m")
-    path = tmp_path / "m.keras"
-    model.save(path)
-    check_flips(path, lambda: models.load_model(path, compile=False))
+    """All of them, one at a time. What `load_model` makes follows from the members: the same, or none."""
+    mutants.net().save(tmp_path / "m.keras")
+    check_flips((tmp_path / "m.keras").read_bytes(), parse_archive)
 
 
 def test_every_flipped_bit_of_weights_is_refused_or_harmless(tmp_path):
     model = mutants.net()
-    path = tmp_path / "m.weights.h5"
-    model.save_weights(path)
+    model.save_weights(tmp_path / "m.weights.h5")
 
-    def load():
-        model.set_weights([0 * weight - 1 for weight in model.get_weights()])
-        model.load_weights(path)
-        return model
+    def read(content):
+        return [(stored.owner, stored.array.tobytes()) for stored in read_weights(model, Reader(content))]
 
-    check_flips(path, load)
+    check_flips((tmp_path / "m.weights.h5").read_bytes(), read)
 
 
-def check_flips(path, load):
-    content = bytearray(path.read_bytes())
-    whole, refused = saved(load()), 0
-    bits = range(8 * len(content)) if COUNT > 2_000 else range(0, 8 * len(content), 7)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # NaN in weights would be other weights
-        for bit in bits:
-            content[bit // 8] ^= 1 << bit % 8
-            path.write_bytes(content)
-            content[bit // 8] ^= 1 << bit % 8
-            try:
-                assert saved(load()) == whole, bit
-            except ValueError:
-                refused += 1
-    assert refused > len(bits) / 2
-
-
-def saved(model):
-    return json.dumps(model.get_config()), [weight.tobytes() for weight in model.get_weights()]
+def check_flips(whole, read):
+    expected, refused = read(whole), 0
+    content = bytearray(whole)
+    for bit in range(8 * len(content)):
+        content[bit // 8] ^= 1 << bit % 8
+        try:
+            assert read(bytes(content)) == expected, bit
+        except DataError:
+            refused += 1
+        content[bit // 8] ^= 1 << bit % 8
+    assert refused > 4 * len(content)

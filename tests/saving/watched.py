@@ -84,6 +84,7 @@ def loaders() -> dict[str, Callable[[Path], Any]]:
     from minicnn.digits import read_digit
     from minicnn.registry import deserialize_object
     from minicnn.saving import load_weights
+    from minicnn.saving.checkpoint import read_checkpoint
     from tests.saving import naive
 
     net = models.Sequential([Input((3,)), layers.Dense(2)])
@@ -93,6 +94,7 @@ def loaders() -> dict[str, Callable[[Path], Any]]:
         "load_data": mnist.load_data,
         "read_digit": read_digit,
         "deserialize": lambda path: deserialize_object(json.loads(path.read_text())),
+        "read_checkpoint": read_checkpoint,
         "load_run": lambda path: runs.load_run(path.parent),
         "naive": naive.load,
     }
