@@ -79,6 +79,9 @@ BEHAVIOUR = {
     "The order of callbacks": "A BackupAndRestore is called after the others, wherever it stands in the list.",
     "Regularizers": "They need a `gradient`: a plain function is a ValueError. No OrthogonalRegularizer.",
     "TensorBoard": "Scalars only: `histogram_freq`, `profile_batch`, … must keep their defaults.",
+    "TensorBoard with `update_freq=N`": (
+        "The scalars of every epoch are written; Keras leaves out those of epochs that end between two N-th batches."
+    ),
     "Which numbers are drawn": (
         "Initializers, Dropout, random layers and shuffling draw from the same distributions, other bits."
     ),

@@ -1,6 +1,8 @@
 """Callbacks: Keras's arguments and decisions for the same logs."""
 
+import io
 import warnings
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import keras
@@ -14,6 +16,7 @@ from minicnn import callbacks, metrics, optimizers
 from tests.keras.agreement import assert_same_signature
 
 CLASSES = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -21,8 +24,10 @@ CLASSES = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 SIDES = ((callbacks, optimizers, metrics), (keras.callbacks, keras.optimizers, keras.metrics))
@@ -155,6 +160,44 @@ def test_csv(runs, append, separator):
             Path(folder, "minicnn.callbacks").read_bytes()
             == Path(folder, keras.callbacks.__name__).read_bytes()
         )
+
+
+@given(
+    EPOCHS,
+    st.fixed_dictionaries(
+        {"filepath": st.sampled_from(["m.keras", "{epoch:02d}.keras", "{epoch}-{loss:.2f}.keras"])},
+        optional={
+            "monitor": MONITORS,
+            "mode": MODES,
+            "save_best_only": st.booleans(),
+            "save_freq": st.just("epoch") | st.integers(1, 7),
+            "initial_value_threshold": st.sampled_from([None, 0.2, 0.4]),
+            "verbose": st.integers(0, 1),
+        },
+    ),
+    st.integers(1, 4),
+)
+def test_model_checkpoint(epochs, options, batches):
+    """What is saved when and under which name, what is printed, and the warnings."""
+    outcomes = []
+    for callbacks_module, optimizers_module, metrics_module in SIDES:
+        model, events = pretender(optimizers_module, metrics_module), []
+        model.save = lambda path, overwrite, events=events: events.append(path)
+        printed = io.StringIO()
+        with warnings.catch_warnings(record=True) as caught, redirect_stdout(printed):
+            warnings.simplefilter("always")
+            callback = callbacks_module.ModelCheckpoint(**options)
+            callback.set_model(model)
+            for epoch, logs in enumerate(epochs):
+                callback.on_epoch_begin(epoch)
+                # Before its first epoch has ended, Keras's can't tell what is best: it raises a TypeError.
+                for batch in range(batches if epoch or not options.get("save_best_only") else 0):
+                    events.append(batch)
+                    callback.on_train_batch_end(batch, dict(logs))
+                callback.on_epoch_end(epoch, dict(logs))
+            messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        outcomes.append((events, callback.best, messages, printed.getvalue()))
+    assert repr(outcomes[0]) == repr(outcomes[1])
 
 
 def test_messages(capsys):
