@@ -45,8 +45,10 @@ def explain(
         raise ValueError("A net is either of a run or of --model. Received both.")
     set_threads(threads)
     utils.set_random_seed(0)
-    net = runs.load_run(run)[0] if run else runs.net_from_file(model) if model else runs.book_net()
-    _, test = runs.load_examples(data)
+    net, training = (
+        runs.load_run(run) if run else (runs.net_from_file(model) if model else runs.book_net(), {})
+    )
+    _, test = runs.load_examples(data or (Path(training["data"]) if training.get("data") else None))
     if image >= len(test.images):
         raise ValueError(f"--image must be less than {len(test.images)}. Received {image}.")
     x, y = test.images[image : image + 1], test.labels[image : image + 1]

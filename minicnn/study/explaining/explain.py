@@ -17,7 +17,7 @@ from minicnn.study.explaining.steps import Choice, Copy, Index, Mean, Step, Sum
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VIEWS = (ops.Identity, ops.Dropout, ops.Reshape, ops.Transpose, ops.ZeroPad2D)
+VIEWS = (ops.Identity, ops.Reshape, ops.Transpose, ops.ZeroPad2D)
 """Ops that compute nothing: an element of theirs is an element of their input, or a zero."""
 
 
@@ -329,7 +329,7 @@ def _without_plain_copies(steps: list[Step]) -> list[Step]:
 def _after(recording: Recording, part: Part, index: Index) -> list[Any]:
     """The windows of a pool right behind the layer, if there is one."""
     k = part.stop
-    while k < len(recording.ops) and isinstance(recording.ops[k], ops.Identity | ops.Dropout):
+    while k < len(recording.ops) and isinstance(recording.ops[k], ops.Identity):
         k += 1
     op = recording.ops[k] if k < len(recording.ops) else None
     if not isinstance(op, ops.MaxPool2D | ops.AveragePool2D):
