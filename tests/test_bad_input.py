@@ -159,7 +159,7 @@ LAYERS = {
     "kernel size": (lambda: layers.Conv2D(3, (3, 3, 3)), "two positive integers", "(3, 3, 3)"),
     "rate": (lambda: layers.Dropout(1.5), "`rate`", "1.5"),
     "data format": (lambda: layers.Flatten(data_format="first"), "`data_format`", "first"),
-    "regularizer": (lambda: layers.Dense(3, kernel_regularizer="l2"), "`kernel_regularizer`", "l2"),
+    "regularizer": (lambda: layers.Dense(3, kernel_regularizer="l3"), "Unknown regularizer", "l3"),
     "unknown argument": (lambda: layers.Dense(3, unit=4), "no such arguments", "unit"),
     "input shape": (lambda: Input((3, -1)), "positive integers or None", "(3, -1)"),
     "dtype": (lambda: layers.Dense(3, dtype="float16"), "`dtype` must be one of", "float16"),

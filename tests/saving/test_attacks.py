@@ -43,9 +43,11 @@ def results(folder, names, loader=None):
         jobs.append((str(path), loader or loader_of(attack.file)))
     before = {path for path in folder.rglob("*")}
     (folder / "jobs").write_text(json.dumps(jobs))
+    # Coverage would be watched too, and takes its time.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-m", "tests.saving.watched", str(folder / "jobs")],
-        capture_output=True, text=True, check=False, timeout=600, env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert len(lines) == len(names), f"{names[len(lines)]}: {done.stderr[-2000:]}"

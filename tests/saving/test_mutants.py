@@ -17,11 +17,13 @@ COUNT = 100_000 if os.environ.get("MINICNN_NIGHTLY") else 2_000
 
 
 def result(*arguments):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-m", "tests.saving.mutants", *arguments],
         capture_output=True,
         text=True,
         check=False,
+        env=environment,
     )
     assert done.stdout, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
