@@ -12,7 +12,7 @@ from minicnn.errors import DataError
 from tests.keras.floats import EPS, FLOATX
 from tests.keras.nets import KERAS, OWN
 from tests.keras.running import examples
-from tests.saving.drawn import INPUT_SHAPE, OUTPUTS, nets
+from tests.saving.drawn import ACTIVATIONS, INPUT_SHAPE, OUTPUTS, nets
 
 OPTIMIZERS = [
     ("SGD", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
@@ -27,6 +27,8 @@ STEPS = 50 if FLOATX == "float64" else 3
 LOSSES_AGREE = 1e-9 if FLOATX == "float64" else 1e-4
 # Each of at most six layers sums fewer than 600 products, and none makes an error much larger.
 OUTPUTS_AGREE = 1000 * EPS
+# Keras rounds the slope 0.2 and gelu's √½ to float32 on their way: docs/differences.md.
+SAME = [name for name in ACTIVATIONS if FLOATX == "float32" or name not in ("leaky_relu", "gelu")]
 WAYS = ["file", "memory"]
 
 
@@ -61,7 +63,9 @@ def assert_go_on_alike(theirs, ours):
 
 
 @examples(5)
-@given(net=nets(drops=False), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS))
+@given(
+    net=nets(drops=False, activations=SAME), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS)
+)
 def test_we_read_keras(net, optimizer, way, tmp_path_factory):
     theirs = compiled(keras, net, optimizer)
     if way == "file":
@@ -74,7 +78,9 @@ def test_we_read_keras(net, optimizer, way, tmp_path_factory):
 
 
 @examples(5)
-@given(net=nets(drops=False), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS))
+@given(
+    net=nets(drops=False, activations=SAME), optimizer=st.sampled_from(OPTIMIZERS), way=st.sampled_from(WAYS)
+)
 def test_keras_reads_ours(net, optimizer, way, tmp_path_factory):
     ours = compiled(minicnn, net, optimizer)
     if way == "file":
