@@ -143,6 +143,12 @@ def announce_compilation() -> None:
     )
 
 
+def show_progress(text: str) -> None:
+    """Say on a terminal, in a line that the next text takes the place of, which kernel makes the user wait."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
 class _Locator(caching._CacheLocator):
     """Says where one function's entries lie. The folder's name is the stamp: sources that change get another folder."""
 
@@ -175,6 +181,7 @@ class _KernelCache(caching.FunctionCache):
         found = super().load_overload(sig, target_context)
         if found is None:
             announce_compilation()
+            show_progress(f"compiling {self._py_func.__name__} …")
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -184,6 +191,7 @@ class _KernelCache(caching.FunctionCache):
         """
         with _lock(Path(self.cache_path) / "lock"):
             super().save_overload(sig, data)
+        show_progress("")
 
 
 @contextlib.contextmanager

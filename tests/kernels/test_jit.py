@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,13 @@ print(y.ravel().tolist())
 """
 
 
-def start(program: str, cache: Path, root: Path = PACKAGE.parent, **environment: str) -> subprocess.Popen:
+def start(
+    program: str,
+    cache: Path,
+    root: Path = PACKAGE.parent,
+    stderr: int = subprocess.PIPE,
+    **environment: str,
+) -> subprocess.Popen:
     own = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root), "NUMBA_DISABLE_JIT": "0"}
     env = os.environ | own | environment
     return subprocess.Popen(
@@ -34,7 +41,7 @@ def start(program: str, cache: Path, root: Path = PACKAGE.parent, **environment:
         cwd=root,
         text=True,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     )
 
 
@@ -52,6 +59,24 @@ def test_two_processes_share_a_cold_cache_and_the_next_loads_it(tmp_path):
     out, err = finish(start(PROGRAM, tmp_path))
     assert out == "[8.0, 8.0, 8.0, 8.0]"
     assert "compiling" not in err
+
+
+@pytest.mark.jitted
+def test_a_terminal_shows_which_kernel_is_being_compiled(tmp_path):
+    """A terminal gets the kernel's name and then an empty line in its place; a pipe gets the announcement alone."""
+    leader, follower = os.openpty()
+    process = start(PROGRAM, tmp_path, stderr=follower)
+    os.close(follower)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while part := os.read(leader, 1024):
+            shown += part
+    os.close(leader)
+    assert finish(process)[0] == "[8.0, 8.0, 8.0, 8.0]"
+    announced, *lines = shown.decode().replace("\r\n", "\n").split("\r\x1b[K")
+    assert "compiling its kernels" in announced
+    assert lines == ["compiling dense_forward …", ""]
+    assert "\x1b" not in finish(start(PROGRAM, tmp_path / "other"))[1]
 
 
 @pytest.mark.jitted  # two cold compilations more
