@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import cli
+from minicnn import backend, cli
 from minicnn.datasets import mnist
 from minicnn.saving.checkpoint import read_checkpoint, write_checkpoint
 
@@ -74,9 +74,15 @@ def left(folder):
     return (folder / "model.weights.h5").read_bytes(), json.loads((folder / "history.json").read_text())
 
 
+def train(*arguments):
+    """As a process of its own, in which layers are numbered from the beginning: files hold their names."""
+    backend.clear_session()
+    return cli.run(["train", *arguments])
+
+
 @pytest.fixture(scope="module")
 def whole(folder):
-    assert cli.run(["train", *options(folder, "whole")]) == 0
+    assert train(*options(folder, "whole")) == 0
     return left(folder / "whole")
 
 
@@ -95,8 +101,7 @@ def test_a_signal_ends_it_with_a_checkpoint_and_a_way_on(number, status, folder,
     )
     position = read_checkpoint(folder / name / "checkpoint.minicnn")["progress"]["position"]
     assert position["taken"] == 20 * position["epoch"] + position["batch"]
-    resumed = ["train", "--resume", "--out", str(folder / name), "--model", f"{folder}/net.py:small"]
-    assert cli.run(resumed) == 0
+    assert train("--resume", "--out", str(folder / name), "--model", f"{folder}/net.py:small") == 0
     assert left(folder / name) == whole
 
 
@@ -105,7 +110,7 @@ def test_killed_and_resumed(folder, whole):
     process = started(options(folder, "killed"), folder, "killed")
     process.kill()
     process.communicate()
-    assert cli.run(["train", "--resume", *options(folder, "killed")]) == 0
+    assert train("--resume", *options(folder, "killed")) == 0
     assert left(folder / "killed") == whole
 
 
@@ -171,7 +176,7 @@ def test_a_checkpoint_that_the_command_did_not_write(notes, tmp_path, capsys):
 @pytest.mark.jitted
 def test_nothing_to_resume(folder, whole, capsys):
     """A loop that always says --resume begins at the beginning."""
-    assert cli.run(["train", "--resume", *options(folder, "fresh")]) == 0
+    assert train("--resume", *options(folder, "fresh")) == 0
     assert "has no checkpoint; training from the beginning" in capsys.readouterr().out
     assert left(folder / "fresh") == whole
     capsys.readouterr()
