@@ -60,8 +60,11 @@ def test_a_sample_is_as_exact_as_recorded(backend):
             # A processor with other vectors, or NumPy's other BLAS, adds in another order: each element's error is
             # another draw from the same distribution. The mean of many moves little, the largest of them more.
             was_largest, was_mean = recorded[k][exact.name]
-            assert largest <= 2 * was_largest + 1, (case, exact.name)
-            assert mean <= 1.25 * was_mean + 0.1, (case, exact.name)
+            # NumPy's BLAS even adds in chains of another length: 128 products that were off by 0.97 with AVX-512, 0.63
+            # in the mean of a larger case, were off by 3.4 and 1.18 with AVX2.
+            chains = 2 if backend == "reference" else 1
+            assert largest <= 2 * chains * was_largest + 1, (case, exact.name)
+            assert mean <= 1.25 * chains * was_mean + 0.1, (case, exact.name)
 
 
 def test_bars_of_what_is_rounded_once():

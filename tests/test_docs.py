@@ -75,6 +75,7 @@ def test_a_stale_block_is_renewed_and_found(monkeypatch, tmp_path, capsys) -> No
     (tmp_path / "page.md").write_text(page)
     monkeypatch.setattr(regenerate, "ROOT", tmp_path)
     monkeypatch.setattr(regenerate, "PAGES", ("page.md",))
+    monkeypatch.setattr(regenerate, "STUDY", {})
     assert regenerate.main(["--check"]) == 1 and (tmp_path / "page.md").read_text() == page
     assert regenerate.main([]) == 0 and "```text\ntwo\nthree\n```" in (tmp_path / "page.md").read_text()
     assert regenerate.main(["--check"]) == 0

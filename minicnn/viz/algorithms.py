@@ -67,7 +67,7 @@ def winner_map(
     return ax
 
 
-def _cell(x: float, y: float, color: str) -> Any:
+def _cell(x: int, y: int, color: str) -> Any:
     """A pale square with a strong edge: dark text stays readable on every colour."""
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -169,6 +170,13 @@ def test_children_end_with_their_parent(number):
     assert all(until(lambda pid=pid: state(pid) in ("", "Z")) for pid in pids)
 
 
+def command_line(pid: int) -> bytes:
+    """Empty for a process that is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 def test_ctrl_c_in_a_run_ends_its_workers_at_once():
     """The whole group gets SIGINT from a terminal; the busiest moment is while a worker computes."""
     command = [
@@ -195,7 +203,7 @@ def test_ctrl_c_in_a_run_ends_its_workers_at_once():
 
     def workers() -> list[int]:
         found = [int(pid) for pid in children.read_text().split()]
-        return [pid for pid in found if b"minicnn.bench.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in found if b"minicnn.bench.worker" in command_line(pid)]
 
     try:
         assert until(workers)

@@ -56,7 +56,6 @@ def test_add_weight_takes_what_keras_s_takes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"regularizer": "l2"}, "does not implement `regularizer`"),
         ({"constraint": "non_neg"}, "does not implement `constraint`"),
         ({"aggregation": "sum"}, "does not implement `aggregation`"),
         ({"dtype": "float64"}, "must have its dtype float32"),

@@ -87,10 +87,12 @@ def test_derived_numbers_of_one_case():
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("windows", 1.05), ("im2col", 1.05), ("winograd", 2.2), ("fft", 3.0)]
+    ("name", "most"), [("windows", 1.1), ("im2col", 1.05), ("winograd", 2.2), ("fft", 3.0)]
 )
 def test_what_a_page_allocates_is_what_the_formula_says_and_copies(name, most):
-    """Sliding windows and im2col to 5 %; NumPy's transforms need temporary copies beside what is kept."""
+    """im2col to 5 %; NumPy's transforms need temporary copies beside what is kept. Beside the 87 kB of sliding windows
+    Python's own objects, up to 5 kB, already count.
+    """
     case = measure.square_case(2, 24, 3, 16)
     peak = measure.peak_nbytes(case, ALGORITHMS[name], measure.arrays_for(case))
     assert 0.99 <= peak / TABLE[name].memory_nbytes(case) <= most
