@@ -157,10 +157,20 @@ with Session(1) as session:
 """
 
 
+def hears_ctrl_c() -> None:
+    """A shell's background job, and all that it starts, ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_children_end_with_their_parent(number):
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", PARENT],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=hears_ctrl_c,
     )
     with parent:
         pids = [int(word) for word in parent.stdout.readline().split()]
@@ -201,8 +211,7 @@ def test_ctrl_c_in_a_run_ends_its_workers_at_once():
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell's background job ignores Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
 
