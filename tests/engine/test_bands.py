@@ -10,15 +10,17 @@ from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, make_plan
 from minicnn.geometry import make_window
 
-SHAPES = {  # image, channels, filters, kernel, strides, padding, dilation
-    "plain": ((13, 11), 17, 33, (3, 3), (1, 1), "valid", (1, 1)),
-    "same": ((13, 11), 16, 8, (3, 3), (1, 1), "same", (1, 1)),
-    "strided": ((14, 9), 20, 5, (5, 4), (3, 2), "same", (1, 1)),
-    "gaps": ((12, 12), 18, 4, (2, 2), (3, 3), "valid", (1, 1)),
-    "dilated": ((15, 12), 16, 6, (3, 2), (1, 1), "same", (3, 2)),
-    "narrow": ((40, 31), 3, 7, (3, 3), (1, 1), "same", (1, 1)),
-    "banded": ((50, 37), 16, 6, (3, 3), (1, 1), "same", (1, 1)),
-    "one row": ((1, 30), 16, 6, (3, 3), (1, 1), "same", (1, 1)),
+SHAPES = {  # image, channels, filters, kernel, strides, padding, dilation, groups
+    "plain": ((13, 11), 17, 33, (3, 3), (1, 1), "valid", (1, 1), 1),
+    "same": ((13, 11), 16, 8, (3, 3), (1, 1), "same", (1, 1), 1),
+    "strided": ((14, 9), 20, 5, (5, 4), (3, 2), "same", (1, 1), 1),
+    "gaps": ((12, 12), 18, 4, (2, 2), (3, 3), "valid", (1, 1), 1),
+    "dilated": ((15, 12), 16, 6, (3, 2), (1, 1), "same", (3, 2), 1),
+    "narrow": ((40, 31), 3, 7, (3, 3), (1, 1), "same", (1, 1), 1),
+    "banded": ((50, 37), 16, 6, (3, 3), (1, 1), "same", (1, 1), 1),
+    "one row": ((1, 30), 16, 6, (3, 3), (1, 1), "same", (1, 1), 1),
+    "depthwise": ((14, 13), 19, 19, (3, 3), (1, 1), "same", (1, 1), 19),
+    "depthwise, strided": ((15, 12), 10, 10, (5, 4), (2, 3), "same", (1, 1), 10),
 }
 
 
@@ -31,11 +33,11 @@ def everything_is_worthwhile(monkeypatch):
 
 
 def results(name, threads, n=1):
-    size, channels, filters, kernel, strides, padding, dilation = SHAPES[name]
+    size, channels, filters, kernel, strides, padding, dilation, groups = SHAPES[name]
     window = make_window(size, kernel, strides, padding, dilation)
-    op = ops.Conv2D(name="y", parameters=("y/w", "y/b"), window=window, filters=filters)
+    op = ops.Conv2D(name="y", parameters=("y/w", "y/b"), window=window, filters=filters, groups=groups)
     rng = np.random.default_rng(0)
-    shapes = ((*kernel, channels, filters), (filters,))
+    shapes = ((*kernel, channels // groups, filters), (filters,))
     params = [
         Variable(rng.standard_normal(shape).astype(np.float32), name=path, path=path)
         for shape, path in zip(shapes, op.parameters, strict=True)
