@@ -101,16 +101,21 @@ def _ours(backend: str) -> Target:
 
 
 def _our_step(case: Case, data: Arrays, backend: str) -> np.ndarray:
-    from minicnn.optimizers.optimizer import arithmetic
+    from minicnn import optimizers
+    from minicnn.optimizers.optimizer import MOST_NUMBERS, Scalars
 
-    steps, rate = arithmetic(backend), case["learning_rate"]
+    rate = case["learning_rate"]
+    optimizer = {
+        "sgd": lambda: optimizers.SGD(rate, MOMENTUM),
+        "rmsprop": lambda: optimizers.RMSprop(rate, RHO, epsilon=EPSILON),
+        "adam": lambda: optimizers.Adam(rate, *BETAS, EPSILON),
+    }[case["op"]]()
     w, g, first, second = (data[name].copy() for name in ("w", "g", "first", "second"))
-    if case["op"] == "sgd":
-        steps.sgd_momentum_step(w, g, first, rate, MOMENTUM, False)
-    elif case["op"] == "rmsprop":
-        steps.rmsprop_step(w, g, second, rate, RHO, EPSILON)
-    else:
-        steps.adam_step(w, g, (first, second), case["step"], rate, BETAS, EPSILON)
+    scalars = Scalars(rate, case.get("step", 1), np.zeros(MOST_NUMBERS))
+    numbers = optimizer.numbers(scalars, w.dtype)
+    scalars.numbers[: len(numbers)] = numbers
+    slots = {"sgd": [first], "rmsprop": [second], "adam": [first, second]}[case["op"]]
+    optimizer.step_slice(w, g, slots, scalars, backend)
     return w
 
 

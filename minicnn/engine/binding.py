@@ -98,6 +98,20 @@ class Binding:
     """Used instead of adding to dw when the weight is large."""
 
 
+def kernels_only(function: Callable[..., None]) -> Callable[..., None]:
+    """Mark a pass that, but for calls of kernels on the frame's arrays, does nothing that must be done every time:
+
+    a `Tape` then repeats the kernels alone. What it sets in the frame stays set.
+    """
+    function.kernels_only = True  # type: ignore[attr-defined]
+    return function
+
+
+def calls_kernels_only(function: Callable[..., None]) -> bool:
+    """Whether the function is marked by `kernels_only`."""
+    return getattr(function, "kernels_only", False)
+
+
 def pair(
     forward: Callable[..., Any],
     backward: Callable[..., Any],
@@ -145,10 +159,12 @@ def loss_pair(forward: Callable[..., Any], backward: Callable[..., Any], *, pred
     return Binding(run_forward, run_backward, is_view=not predicts)
 
 
+@kernels_only
 def _view_forward(op: Op, frame: Frame) -> None:
     frame.y = frame.x.reshape(frame.n, *frame.output_shape)
 
 
+@kernels_only
 def _view_backward(op: Op, frame: Frame) -> None:
     frame.dx = frame.dy.reshape(frame.x.shape)
 

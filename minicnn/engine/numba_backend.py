@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.engine import bands, ops, reference_backend
-from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame
+from minicnn.engine.binding import Arrays, Binding, BufferShapes, Deferred, Frame, kernels_only
 from minicnn.geometry import Window, make_window
 from minicnn.kernels import (
     affine,
@@ -51,10 +51,12 @@ def _rows(x: np.ndarray) -> np.ndarray:
 # Convolution
 
 
+@kernels_only
 def _conv_forward(op: Any, frame: Frame) -> None:
     _convolve(op, frame, conv2d.conv2d_forward)
 
 
+@kernels_only
 def _conv_relu_forward(op: Any, frame: Frame) -> None:
     _convolve(op, frame, conv2d.conv_relu_forward)
 
@@ -72,10 +74,12 @@ def _convolve(op: Any, frame: Frame, direct: Callable[..., None]) -> None:
         direct(frame.x, w, b, frame.y, op.window, op.groups)
 
 
+@kernels_only
 def _conv_backward(op: Any, frame: Frame) -> None:
     _conv_gradients(op, frame, frame.dy)
 
 
+@kernels_only
 def _conv_relu_backward(op: Any, frame: Frame) -> None:
     dz = frame.kept["dz"]
     elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), dz.reshape(-1))
@@ -140,6 +144,7 @@ def _transposed_shapes(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     return shapes
 
 
+@kernels_only
 def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "u" in derived:
         pool_winograd.transform_weights(w[0], derived["u"])
@@ -152,11 +157,13 @@ def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
 # Convolution by an algorithm that somebody has chosen
 
 
+@kernels_only
 def _loops_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     conv2d_loops.loops_forward(frame.x, *_weights(frame.w), frame.y, op.window, op.groups)
 
 
+@kernels_only
 def _loops_backward(op: Any, frame: Frame) -> None:
     if frame.dw:
         conv2d_loops.loops_backward_w(frame.dy, frame.x, *_weights(frame.dw), op.window, op.groups)
@@ -178,6 +185,7 @@ ALGORITHMS: dict[str, Binding] = reference_backend.ALGORITHMS | {
 # Convolution, ReLU and pooling in one
 
 
+@kernels_only
 def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     w, outputs = _weights(frame.w), (frame.y, frame.kept["argmax"])
@@ -190,6 +198,7 @@ def _conv_relu_pool_forward(op: Any, frame: Frame) -> None:
         conv_relu_pool.conv_relu_pool_forward(frame.x, *w, *outputs, op.window, op.pool)
 
 
+@kernels_only
 def _conv_relu_pool_backward(op: Any, frame: Frame) -> None:
     maxima = frame.dy, frame.y, frame.kept["argmax"]
     if frame.dw:
@@ -221,6 +230,7 @@ def _winograd_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     return {"block": pool_winograd.block_shape(shape[-1], op.filters)} if _is_pool_winograd(op, shape) else {}
 
 
+@kernels_only
 def _derive_conv_relu_pool(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "winograd" in derived:
         pool_winograd.transform_weights(w[0], derived["winograd"])
@@ -233,21 +243,25 @@ def _derive_conv_relu_pool(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -
 # Dense
 
 
+@kernels_only
 def _dense_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     dense.dense_forward(_rows(frame.x), *_weights(frame.w), _rows(frame.y))
 
 
+@kernels_only
 def _dense_relu_forward(op: Any, frame: Frame) -> None:
     _dense_forward(op, frame)
     flat = frame.y.reshape(-1)
     elementwise.relu_forward(flat, flat)
 
 
+@kernels_only
 def _dense_backward(op: Any, frame: Frame) -> None:
     _dense_gradients(frame, frame.dy)
 
 
+@kernels_only
 def _dense_relu_backward(op: Any, frame: Frame) -> None:
     dz = frame.kept["dz"]
     elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), dz.reshape(-1))
@@ -282,31 +296,37 @@ def _argmax_of(op: Any, shape: ops.Shape) -> BufferShapes:
     return {"argmax": (op.output_shape(shape), "uint8" if taps <= 255 else "int32")}
 
 
+@kernels_only
 def _max_pool_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     max_pool2d.max_pool2d_forward(frame.x, frame.y, frame.kept["argmax"], op.window)
 
 
+@kernels_only
 def _max_pool_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     max_pool2d.max_pool2d_backward(frame.dy, frame.kept["argmax"], frame.dx, op.window)
 
 
+@kernels_only
 def _average_pool_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     average_pool2d.average_pool2d_forward(frame.x, frame.y, op.window)
 
 
+@kernels_only
 def _average_pool_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     average_pool2d.average_pool2d_backward(frame.dy, frame.dx, op.window)
 
 
+@kernels_only
 def _global_average_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     average_pool2d.average_pool2d_forward(frame.x, frame.y[:, None, None, :], _whole(frame.x.shape[1:3]))
 
 
+@kernels_only
 def _global_average_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     average_pool2d.average_pool2d_backward(frame.dy[:, None, None, :], frame.dx, _whole(frame.dx.shape[1:3]))
@@ -340,16 +360,19 @@ def _sampling(op: Any) -> tuple[int, bool]:
 # The rest
 
 
+@kernels_only
 def _relu_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     elementwise.relu_forward(frame.x.reshape(-1), frame.y.reshape(-1))
 
 
+@kernels_only
 def _relu_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     elementwise.relu_backward(frame.dy.reshape(-1), frame.y.reshape(-1), frame.dx.reshape(-1))
 
 
+@kernels_only
 def _softmax_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     ce.softmax_forward(_rows(frame.x), _rows(frame.y))
@@ -362,6 +385,7 @@ def _softmax_backward(op: Any, frame: Frame) -> None:
     frame.dx[...] = softmax.softmax_backward(frame.dy, residuals)[0]
 
 
+@kernels_only
 def _softmax_crossentropy_forward(op: Any, frame: Frame) -> None:
     frame.y = frame.y_buffer
     ce.softmax_crossentropy_forward(
@@ -369,6 +393,7 @@ def _softmax_crossentropy_forward(op: Any, frame: Frame) -> None:
     )
 
 
+@kernels_only
 def _softmax_crossentropy_backward(op: Any, frame: Frame) -> None:
     frame.dx = frame.dx_buffer
     ce.softmax_crossentropy_backward(

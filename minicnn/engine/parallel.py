@@ -6,17 +6,20 @@ this depends on the number of threads, so neither do the bits of the result. Wit
 and every thread takes the next one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from minicnn import config
 from minicnn.engine import run
-from minicnn.engine.binding import Arrays, Frame, binding_of
-from minicnn.engine.parameters import Variable, flat_views
+from minicnn.engine.binding import Arrays, Frame, binding_of, calls_kernels_only, kernels_only
+from minicnn.engine.gradients import Gradients
+from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, LANES, Plan
-from minicnn.engine.threads import for_slices, run_tasks
+from minicnn.engine.rows import Copy, copies
+from minicnn.engine.tape import Tape, run_tapes
+from minicnn.engine.threads import run_tasks
 from minicnn.engine.workspace import Derived, Workspace
 
 DEFERRED_SLICE = 1 << 16
@@ -45,18 +48,20 @@ class Executor:
         self._derived = Derived(plan)
         self._params: Mapping[str, np.ndarray] = {}
         self._weights: list[Arrays] = []
-        self._accumulators = [Accumulator(plan, variables) for _ in range(LANES)]
+        self._gradients = Gradients(plan, variables)
         self._stores: dict[int, Arrays] = {}
+        self._chunks: tuple[int, list[slice]] = (0, [])
+        self._gives_outputs_only = not (plan.has_loss or plan.runs_backward or plan.intermediates)
 
     @property
     def gradient(self) -> np.ndarray:
         """Flat, laid out like `flat_views` of the variables; overwritten by the next run."""
-        return self._accumulators[0].flat
+        return self._gradients.flat
 
     @property
     def gradients(self) -> list[np.ndarray]:
         """One view of `gradient` for each variable."""
-        return self._accumulators[0].views
+        return self._gradients.views
 
     def run(
         self,
@@ -76,41 +81,56 @@ class Executor:
         """
         if params is not self._params or not self._weights:
             self._params = params
+            self._derived.forget_weights()
+            for ws in self._workspaces:
+                ws.tapes.clear()
             self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
-        job = _Job(self.plan, self._weights, x, target, seed if self.plan.runs_backward else None, step)
-        chunks = self.plan.chunks(len(x))
-        if job.seed is None:
-            claim = iter(chunks)  # one iterator: every lane takes the next chunk
-            work = [claim] * min(config.num_threads(), len(chunks))
-        else:
-            work = [iter(chunks[lane::LANES]) for lane in range(min(LANES, len(chunks)))]
-            job.stores = self._stores_for(len(x))
-        self._derived.update(job.weights, version)
-        while len(self._workspaces) < len(work):
+        self._derived.update(self._weights, version)
+        outputs = self._repeat(x) if self._gives_outputs_only else None
+        if outputs is not None:
+            return Batch(outputs, None, {}, {})
+        runs_backward = seed is not None and self.plan.runs_backward
+        stores = self._stores_for(len(x)) if runs_backward else {}
+        inputs = {"x": x, "target": target, "seed": seed if runs_backward else None}
+        job = _Job(self.plan, self._weights, inputs, stores, step)
+        chunks = self._cut(len(x))
+        width = min(LANES if runs_backward else max(LANES, job.threads), len(chunks))
+        while len(self._workspaces) < width:
             self._workspaces.append(Workspace(self.plan, self._derived))
-
-        def run_lane(lane: int) -> None:
-            gradients = None if job.seed is None else self._accumulators[lane].cleared()
-            self._workspaces[lane].is_alone = len(chunks) == 1
-            for chunk in work[lane]:
-                job.run_chunk(self._workspaces[lane], gradients, chunk)
-
-        run_tasks(len(work), run_lane)
-        if job.seed is not None:
-            self._add_in_order(len(work))
-            self._add_deferred(job.stores)
+        accumulators: Sequence[Sequence[Arrays] | None] = [None] * width
+        if runs_backward:
+            accumulators = self._gradients.lanes(width)
+        lanes = [Lane(*pair) for pair in zip(self._workspaces[:width], accumulators, strict=True)]
+        for first in range(0, len(chunks), width):
+            job.run_chunks(lanes, chunks[first : first + width])
+        if runs_backward:
+            self._gradients.add_up(width)
+            self._add_deferred(stores)
         return job.batch()
 
-    def _add_in_order(self, lanes: int) -> None:
-        """gradient = accumulator 0 + accumulator 1 + …, elementwise from left to right."""
-        for part in self._accumulators[0].parts if lanes > 1 else ():
-            total, *others = (accumulator.flat[part] for accumulator in self._accumulators[:lanes])
+    def _repeat(self, x: np.ndarray) -> np.ndarray | None:
+        """The outputs of as many samples as have been walked before in one chunk, all by one program; else None.
 
-            def add(piece: slice, total: np.ndarray = total, others: list[np.ndarray] = others) -> None:
-                for other in others:
-                    total[piece] += other[piece]
+        `run` in short, for one image a call: 30 µs of kernels that leave its 25 µs of Python out of the cache.
+        """
+        if not self._workspaces:
+            return None
+        ws = self._workspaces[0]
+        ws.reserve("x", x)
+        tape = ws.tapes.get((len(x), True, config.num_threads()))
+        if tape is None or tape.program is None:
+            return None
+        outputs = np.empty((len(x), *self.plan.output_shape), self.plan.dtype)
+        x = np.ascontiguousarray(x)
+        ws.cells[...] = x.ctypes.data, outputs.ctypes.data
+        tape.program.run()
+        return outputs
 
-            for_slices(len(total), add)
+    def _cut(self, n: int) -> list[slice]:
+        """`Plan.chunks`, remembered for the next batch."""
+        if n != self._chunks[0]:
+            self._chunks = n, self.plan.chunks(n)
+        return self._chunks[1]
 
     def _stores_for(self, n: int) -> dict[int, Arrays]:
         """For each deferred step, arrays for what a batch of n samples leaves; kept for the next batch."""
@@ -123,7 +143,7 @@ class Executor:
     def _add_deferred(self, stores: Mapping[int, Arrays]) -> None:
         """The gradients of large weights, from what the chunks have left: rows of the weight over the threads."""
         for k, inputs in stores.items():
-            op, dw = self.plan.steps[k].op, self._accumulators[0].deferred[k]
+            op, dw = self.plan.steps[k].op, self._gradients.deferred[k]
             deferred = binding_of(op, self.plan.backend).deferred
             rows = max(1, DEFERRED_SLICE * len(dw[0]) // dw[0].size)
             for bias in dw[1:]:
@@ -137,80 +157,116 @@ class Executor:
             run_tasks(-(-len(dw[0]) // rows), add)
 
 
-class Accumulator:
-    """A flat vector of gradients with a view for each variable; those of large weights are left to the end."""
+class Lane(NamedTuple):
+    """What one chunk at a time is run in."""
 
-    def __init__(self, plan: Plan, variables: Sequence[Variable]) -> None:
-        self.flat, self.views = flat_views(variables, np.dtype(plan.dtype))
-        by_path = dict(zip(plan.gradients, self.views, strict=True))
-        wanted = [tuple(by_path[path] for path in s.op.parameters) if s.wants_dw else () for s in plan.steps]
-        self.by_step = [() if s.is_deferred else views for s, views in zip(plan.steps, wanted, strict=True)]
-        self.deferred = {k: views for k, views in enumerate(wanted) if plan.steps[k].is_deferred}
-        self.parts = _between(self.flat, [view for views in self.deferred.values() for view in views])
-
-    def cleared(self) -> list[Arrays]:
-        """What the chunks add to, by step, set to zero."""
-        for part in self.parts:
-            self.flat[part] = 0
-        return self.by_step
+    workspace: Workspace
+    gradients: Sequence[Arrays] | None = None
+    """Accumulators by step; None where no gradient is wanted."""
 
 
 class _Job:
-    """One batch in the making: inputs cut into chunks, outputs collected row by row."""
+    """One batch in the making: every chunk takes its rows of the inputs in, and gives its rows of the results out."""
 
     def __init__(
         self,
         plan: Plan,
         weights: Sequence[Arrays],
-        x: np.ndarray,
-        target: np.ndarray | None,
-        seed: np.ndarray | None,
+        inputs: Mapping[str, np.ndarray | None],
+        stores: Mapping[int, Arrays],
         step: int,
     ) -> None:
-        self.plan, self.x, self.target, self.seed, self.step = plan, x, target, seed, step
-        self.weights = weights
-        self.stores: Mapping[int, Arrays] = {}
-        self.outputs = np.empty((len(x), *plan.output_shape), plan.dtype)
-        self.losses = np.empty((len(x), *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
+        """`inputs` are x, target and seed; `stores` has whole-batch arrays for steps whose gradients are deferred."""
+        self.plan, self.weights, self.step = plan, weights, step
+        given = ((name, array) for name, array in inputs.items() if array is not None)
+        self.inputs = {name: np.ascontiguousarray(array) for name, array in given}
+        self.size, self.runs_backward = len(self.inputs["x"]), "seed" in self.inputs
+        self.threads = config.num_threads()
+        self.outputs = np.empty((self.size, *plan.output_shape), plan.dtype)
+        self.losses = np.empty((self.size, *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
         self.values = self._empty(plan.intermediates)
-        self.value_gradients = self._empty(plan.value_gradients if seed is not None else ())
+        self.value_gradients = self._empty(plan.value_gradients if self.runs_backward else ())
+        losses = [] if self.losses is None else [self.losses]
+        self.arrays = [*self.inputs.values(), self.outputs, *losses]
+        self.arrays += [*self.values.values(), *self.value_gradients.values()]
+        self._firsts = dict[int, int]()
+        """For each step in `stores`, the number of its first array among `arrays`."""
+        for k, arrays in stores.items():
+            self._firsts[k] = len(self.arrays)
+            self.arrays += arrays
+        self._addresses = np.array([array.ctypes.data for array in self.arrays])
+        self._row_nbytes = np.array([array.nbytes // max(1, len(array)) for array in self.arrays])
 
     def _empty(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """An array for each of the named values."""
-        shapes = (
-            {s.op.name: s.output_shape for s in self.plan.steps} | {INPUT: self.plan.input_shape}
-            if names
-            else {}
-        )
-        return {name: np.empty((len(self.x), *shapes[name]), self.plan.dtype) for name in names}
+        if not names:
+            return {}
+        shapes = {s.op.name: s.output_shape for s in self.plan.steps} | {INPUT: self.plan.input_shape}
+        return {name: np.empty((self.size, *shapes[name]), self.plan.dtype) for name in names}
 
-    def run_chunk(self, ws: Workspace, gradients: Sequence[Arrays] | None, chunk: slice) -> None:
-        x = self.x[chunk]
-        target = None if self.target is None else self.target[chunk]
-        losses = None if self.losses is None else self.losses[chunk]
-        self.outputs[chunk] = run.forward(ws, self.weights, x, target, losses, (self.step, chunk.start))
-        for name, array in self.values.items():
-            array[chunk] = run.value(ws, name, len(x))
-        if self.seed is None or gradients is None:
-            return
+    def run_chunks(self, lanes: Sequence[Lane], chunks: Sequence[slice]) -> None:
+        """One chunk a lane, all at the same time."""
+        tapes = [self._turn(lane.workspace, chunk) for lane, chunk in zip(lanes, chunks, strict=False)]
+        known = [tape for tape in tapes if tape is not None]
+        if len(known) == len(tapes):
+            run_tapes(known, [(self.step, chunk.start) for chunk in chunks])
+        else:
+            run_tasks(len(tapes), lambda k: self._record(lanes[k]))
+        for lane in lanes:
+            lane.workspace.arrays = ()
 
-        def leave(k: int, frame: Frame) -> None:
-            for array, rows in zip(self.stores[k], ws.bindings[k].deferred.inputs(frame), strict=True):
-                array[chunk] = rows
+    def _turn(self, ws: Workspace, chunk: slice) -> Tape | None:
+        """Have the workspace turn to the chunk; the tape of walks over so many samples, if there is one."""
+        for name, array in self.inputs.items():
+            ws.reserve(name, array)
+        if self.losses is not None:
+            ws.reserve("losses", self.losses)
+        ws.turn_to(chunk, self.arrays, self._addresses + chunk.start * self._row_nbytes)
+        ws.is_alone = self.size == chunk.stop - chunk.start
+        return ws.tapes.get(self._key(ws))
 
-        run.backward(ws, gradients, self.seed[chunk], leave)
-        for name, array in self.value_gradients.items():
-            array[chunk] = run.value_gradient(ws, name, len(x))
+    def _key(self, ws: Workspace) -> tuple[int, bool, int]:
+        """What decides, in one workspace, which calls a walk makes."""
+        return ws.chunk.stop - ws.chunk.start, not self.runs_backward, self.threads if ws.is_alone else 1
+
+    def _record(self, lane: Lane) -> None:
+        """Walk forward, and backward if a gradient is wanted, and take it down.
+
+        Nothing that the tape keeps belongs to this batch.
+        """
+        ws, tape, (take_in, give_out) = lane.workspace, Tape(), copies(self.plan.backend)
+        n, draw = ws.chunk.stop - ws.chunk.start, (self.step, ws.chunk.start)
+        places = {name: ws.input(name, n) for name in self.inputs}
+        losses = None if self.losses is None else ws.input("losses", n)
+        for k, place in enumerate(places.values()):
+            tape.do(take_in, ws, k, place)
+        run.forward(ws, self.weights, places["x"], places.get("target"), losses, draw, tape.do)
+        if lane.gradients is not None:
+            leave = _leaving(ws, self._firsts, give_out)
+            run.backward(ws, lane.gradients, places["seed"], leave, tape.do)
+        for k, rows in enumerate(self._results_in(ws, n), len(self.inputs)):
+            tape.do(give_out, ws, k, rows)
+        ws.tapes[self._key(ws)] = tape.finish()
+
+    def _results_in(self, ws: Workspace, n: int) -> list[np.ndarray]:
+        """Where the workspace has the chunk's rows of each array of results."""
+        frames = ws.frames(n)
+        return [
+            frames[-1].y if frames else ws.input("x", n),
+            *([] if self.losses is None else [ws.input("losses", n)]),
+            *(run.value(ws, name, n) for name in self.values),
+            *(run.value_gradient(ws, name, n) for name in self.value_gradients),
+        ]
 
     def batch(self) -> Batch:
         return Batch(self.outputs, self.losses, self.values, self.value_gradients)
 
 
-def _between(flat: np.ndarray, views: Sequence[np.ndarray]) -> list[slice]:
-    """The parts of `flat` that lie before, between and after `views`, which are in order."""
-    parts, start = [], 0
-    for view in views:
-        first = (view.ctypes.data - flat.ctypes.data) // flat.itemsize
-        parts.append(slice(start, first))
-        start = first + view.size
-    return [part for part in [*parts, slice(start, len(flat))] if part.start < part.stop]
+def _leaving(ws: Workspace, firsts: Mapping[int, int], give_out: Copy) -> Callable[[int, Frame], None]:
+    """What keeps that from which the gradient of a step's large weight will be computed."""
+
+    def leave(step: int, frame: Frame) -> None:
+        for k, rows in enumerate(ws.bindings[step].deferred.inputs(frame), firsts[step]):
+            give_out(ws, k, rows)
+
+    return kernels_only(leave) if calls_kernels_only(give_out) else leave

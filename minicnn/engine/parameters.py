@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+CACHE_LINE = 64
+"""Bytes."""
+
 ALIGNMENT_ELEMENTS = 16
 """Every variable starts at a multiple of this many elements: one AVX-512 vector of float32."""
 
@@ -129,11 +132,19 @@ def give_home(variables: Sequence[Variable]) -> None:
     if not homeless:
         return
     offsets, size = aligned_offsets(homeless)
-    flat = np.zeros(size, homeless[0].array.dtype)
+    flat = aligned_zeros(size, homeless[0].array.dtype)
     for variable, offset in zip(homeless, offsets, strict=True):
         view = flat[offset : offset + variable.array.size].reshape(variable.shape)
         view[...] = variable.array
         variable.array, variable.has_home = view, True
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """`size` zeros that start at a cache line: a vector that spans two costs double. Pages are taken when written."""
+    nbytes = size * dtype.itemsize
+    raw = np.zeros(nbytes + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + nbytes].view(dtype)
 
 
 def aligned_offsets(variables: Sequence[Variable]) -> tuple[list[int], int]:
@@ -147,10 +158,13 @@ def aligned_offsets(variables: Sequence[Variable]) -> tuple[list[int], int]:
 
 def flat_views(variables: Sequence[Variable], dtype: np.dtype) -> tuple[np.ndarray, list[np.ndarray]]:
     """A zeroed flat vector with one view for each variable, laid out like their home."""
-    offsets, size = aligned_offsets(variables)
-    flat = np.zeros(size, dtype)
-    views = [
+    flat = aligned_zeros(aligned_offsets(variables)[1], dtype)
+    return flat, views_of(variables, flat)
+
+
+def views_of(variables: Sequence[Variable], flat: np.ndarray) -> list[np.ndarray]:
+    """One view of `flat` for each variable, laid out like their home."""
+    return [
         flat[offset : offset + v.array.size].reshape(v.shape)
-        for v, offset in zip(variables, offsets, strict=True)
+        for v, offset in zip(variables, aligned_offsets(variables)[0], strict=True)
     ]
-    return flat, views

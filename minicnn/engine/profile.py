@@ -57,14 +57,14 @@ class Profiler(Executor):
             self._workspaces.append(Workspace(self.plan, self._derived))
         self._derived.update(weights)
         stores = self._stores_for(len(x))
-        for lane in range(lanes):
-            gradients = self._accumulators[lane].cleared()
+        for lane, gradients in enumerate(self._gradients.lanes(lanes)):
             for chunk in chunks[lane::LANES]:
                 walk = _Walk(self._workspaces[lane], timed, weights, chunk, stores)
                 walk.forward(x[chunk], target[chunk], (step, chunk.start))
                 walk.backward(gradients, seed[chunk], counts)
         for k, inputs in stores.items():
             timed.seconds[k, DW] += clock(lambda: self._add_deferred({k: inputs}))  # noqa: B023
+        self._gradients.add_up(lanes)
         return timed
 
 

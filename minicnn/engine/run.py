@@ -4,12 +4,18 @@ This is the only file that assumes that a step's input is the output of the step
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minicnn.engine.binding import Arrays, Frame
 from minicnn.engine.plan import INPUT
 from minicnn.engine.workspace import Workspace
+
+
+def call(function: Callable[..., None], *args: Any) -> None:
+    """How a pass of a step is run, unless somebody takes it down."""
+    function(*args)
 
 
 def forward(
@@ -19,18 +25,20 @@ def forward(
     target: np.ndarray | None = None,
     losses: np.ndarray | None = None,
     draw: tuple[int, int] = (0, 0),
+    do: Callable[..., None] = call,
 ) -> np.ndarray:
     """Run every step on the chunk x (n, …) and return the last value, a view of the arena.
 
     `weights` holds one tuple of arrays a step. A plan that ends in a loss reads `target` and overwrites `losses`, one
-    for each sample. `draw` is (training step, position of x[0] in the whole batch), for random ops.
+    for each sample. `draw` is (training step, position of x[0] in the whole batch), for random ops. `do` calls a
+    function, its first argument, with the others.
     """
     frames, value = ws.frames(len(x)), x
     if target is not None:
         frames[-1].target, frames[-1].losses = target, losses
     for step, binding, frame, w in zip(ws.plan.steps, ws.bindings, frames, weights, strict=True):
         frame.x, frame.w, frame.draw, frame.is_alone = value, w, draw, ws.is_alone
-        binding.forward(step.op, frame)
+        do(binding.forward, step.op, frame)
         value = frame.y
     return value
 
@@ -40,6 +48,7 @@ def backward(
     gradients: Sequence[Arrays],
     dy: np.ndarray,
     leave: Callable[[int, Frame], None] = lambda index, frame: None,
+    do: Callable[..., None] = call,
 ) -> None:
     """Walk the steps of the last forward run in reverse, adding to `gradients`, one tuple of accumulators a step.
 
@@ -55,9 +64,9 @@ def backward(
         if not step.runs_backward:
             return
         frame.dy, frame.dw = dy, gradients[index]
-        ws.bindings[index].backward(step.op, frame)
+        do(ws.bindings[index].backward, step.op, frame)
         if step.is_deferred:
-            leave(index, frame)
+            do(leave, index, frame)
         dy = frame.dx
 
 

@@ -1,29 +1,56 @@
-"""Tasks over threads. What a task computes never depends on which thread takes it, or on how many there are.
+"""Tasks and programs over threads. What is computed never depends on which thread does it, or on how many there are.
 
-A training step waits for all threads a few times, so the handing over counts: through a `SimpleQueue` it takes
-15 µs, through a `ThreadPoolExecutor` 30 to 55. A helper that wakes up when everything has been claimed is not waited
+Tasks are Python's: they are handed over through a `SimpleQueue`, in 15 µs (a `ThreadPoolExecutor` takes 30 to 55), or
+in 80 where a sleeping thread wakes up slowly. A helper that wakes up when everything has been claimed is not waited
 for: while another process keeps its core busy, the caller does the work alone.
+
+Programs are machine code's: see `kernels._crew`. The helpers are the same threads; they stand by for programs for a
+while before they wait for tasks.
 """
 
+from __future__ import annotations
+
+import atexit
+import ctypes
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, get_native_id
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minicnn import config
+from minicnn.recording import spoil
 
-SLICE = 1 << 12
-"""The fewest elements of a flat vector that are worth a task of their own."""
+if TYPE_CHECKING:
+    from minicnn.kernels._program import Program
 
+LOOKS = 50_000
+"""How often a helper looks for programs before it goes to sleep: a millisecond or two, more than passes between two
+batches."""
 
-def for_slices(size: int, function: Callable[[slice], None]) -> None:
-    """Call `function` on consecutive slices that cover range(size), one for each thread.
+LAST_LOOKS = 3_000
+"""How often the caller looks whether the helpers have ended, before it frees its core for one of them."""
 
-    More slices than threads would even out a busy core, but threads that want the interpreter every few microseconds
-    wait for each other.
-    """
-    step = max(SLICE, -(-size // config.num_threads()))
-    run_tasks(-(-size // step), lambda index: function(slice(index * step, min(size, (index + 1) * step))))
+NAP_S = 50e-6
+
+LONG_S = 500e-6
+
+LATE_S = 100e-6
+"""What a helper that has its core to itself never takes longer than the caller."""
+
+LONGEST_REST = 8
+"""After one was late, helpers are left alone for as long as the work took, and twice as long whenever one is late
+again, up to so many times."""
+
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+BELL = 24
+"""Place on the board: `kernels._crew.BELL`."""
 
 
 def run_tasks(count: int, task: Callable[[int], None]) -> None:
@@ -37,9 +64,11 @@ def run_tasks(count: int, task: Callable[[int], None]) -> None:
         for index in range(count):
             task(index)
         return
+    spoil()
     tasks = _Tasks(count, task)
+    crew = _crew(threads - 1)
     for _ in range(threads - 1):
-        _helpers(threads - 1).put(tasks.help)
+        crew.call(tasks.help)
     try:
         tasks.claim()
     finally:
@@ -92,18 +121,161 @@ class _Tasks:
         return [error for error in ends if error is not None]
 
 
-_crews: dict[int, tuple[SimpleQueue[Callable[[], None]], list[Thread]]] = {}
+def run_programs(programs: Sequence[Program]) -> None:
+    """Run all programs, each in one thread, over up to `config.num_threads()` threads; this one is among them.
+
+    They may run in any order, or at the same time. What a kernel raises is raised when all have ended.
+    """
+    if len(programs) == 1:
+        programs[0].run()
+        return
+    seats = min(config.num_threads(), len(programs)) - 1
+    crew = _crew(seats)
+    if seats > 0 and crew.rest_s <= 0 and crew.is_free.acquire(blocking=False):
+        try:
+            outcomes = crew.run(programs, seats)
+        finally:
+            crew.is_free.release()
+    else:  # alone, or another thread of the user's has the helpers
+        start = perf_counter()
+        outcomes = [program.run_once() for program in programs]
+        crew.rest_s -= perf_counter() - start
+    for program, outcome in zip(programs, outcomes, strict=True):
+        program.go_on(outcome)
 
 
-def _helpers(number: int) -> SimpleQueue[Callable[[], None]]:
-    """The queue that the process's helper threads, at least `number`, take calls from. A forked child makes its own."""
-    calls, crew = _crews.setdefault(os.getpid(), (SimpleQueue(), []))
-    while len(crew) < number:
-        crew.append(Thread(target=_serve, args=(calls,), name=f"minicnn_{len(crew)}", daemon=True))
-        crew[-1].start()
-    return calls
+class _Crew:
+    """The helper threads of a process."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._members: list[Thread] = []
+        self._sleeping = set[int]()
+        """Their native ids. A set: numbers lose some when several threads count at once."""
+        self._board: np.ndarray | None = None
+        """Where programs are shared out, once there have been any."""
+        self.is_free = Lock()
+        """Held while the board is in use."""
+        self._last_rest = 0
+        """In terms of the work that was late."""
+        self.rest_s = 0.0
+        """How long the caller still works alone: while a core is busy, its helper would be waited for."""
+
+    def grow(self, number: int) -> None:
+        """See that there are at least `number` helpers."""
+        while len(self._members) < number:
+            name = f"minicnn_{len(self._members)}"
+            self._members.append(Thread(target=self._serve, name=name, daemon=True))
+            self._members[-1].start()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have one of them call the function."""
+        self._calls.put(function)
+        if self._board is not None:
+            self._board[BELL] += 1
+
+    def run(self, programs: Sequence[Program], seats: int) -> list[int]:
+        """Run the programs with up to `seats` helpers; their outcomes."""
+        from minicnn.kernels._crew import conduct, new_board, outcomes, wait
+
+        if self._board is None:
+            self._board = new_board()
+        if self._sleeping:
+            self._wake(min(seats, len(self._sleeping)))
+        board, error, start = self._board, None, perf_counter()
+        places = np.array([program.place for program in programs])
+        has_ended, own = conduct(board, places, seats, LAST_LOOKS)
+        done = perf_counter()
+        # A helper's core may be busy with something else. Nobody may go on while a program still runs.
+        while not has_ended:
+            try:
+                sleep(NAP_S)
+                has_ended = wait(board, len(programs), 1)
+            except BaseException as raised:
+                error = raised
+        # A helper that has begun late ends one program later at most, and takes part in what takes long, unless
+        # something else has its core; then it is better left asleep than in the caller's way.
+        work_s = done - start
+        is_late = perf_counter() - done > max(1.5 * work_s / max(own, 1), LATE_S)
+        if is_late or (own == len(programs) and work_s > LONG_S):
+            self._last_rest = min(max(1, 2 * self._last_rest), LONGEST_REST)
+            self.rest_s = self._last_rest * max(work_s, LONG_S)
+        elif work_s > LONG_S:
+            self._last_rest = 0
+        if error is not None:
+            raise error
+        return outcomes(board, len(programs))
+
+    def _wake(self, number: int) -> None:
+        """Call so many sleepers to the board, each to another core than this one.
+
+        The system would wake some where they went to sleep, behind the caller, for whose end they wait: on virtual
+        machines whose cores share no cache it looks no further.
+        """
+        others = _cores() - {_core()}
+        if others:
+            for sleeper in list(self._sleeping):
+                _bind(sleeper, others)
+        for _ in range(number):
+            self._calls.put(_wake_up)
+
+    def dismiss(self) -> None:
+        """Have all helpers leave machine code, which doesn't outlive the interpreter."""
+        end = perf_counter() + 1
+        while len(self._sleeping) < len(self._members) and perf_counter() < end:
+            if self._board is not None:
+                self._board[BELL] += 1
+            sleep(NAP_S)
+
+    def _serve(self) -> None:
+        meeting = 0
+        while True:
+            if self._board is not None:
+                from minicnn.kernels._crew import meeting_on, stand_by
+
+                meeting = stand_by(self._board, meeting, LOOKS)
+                if meeting_on(self._board) != meeting and self._calls.empty():
+                    continue
+            self._sleeping.add(get_native_id())
+            call = self._calls.get()
+            self._sleeping.discard(get_native_id())
+            _bind(0, _cores())  # `_wake` has kept it from one
+            call()
+            del call  # it may hold a batch, and the next one may come late
 
 
-def _serve(calls: SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        calls.get()()
+def _wake_up() -> None:
+    """What a sleeping helper is called for when programs are on the board."""
+
+
+def _cores() -> set[int]:
+    """Those that the process may run on; none where the system doesn't say."""
+    return os.sched_getaffinity(os.getpid()) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _core() -> int:
+    """The one that this thread runs on."""
+    return LIBC.sched_getcpu() if LIBC is not None else -1
+
+
+def _bind(thread: int, cores: set[int]) -> None:
+    """Have a thread run on these cores only; 0 is the one that calls."""
+    if cores:
+        with suppress(OSError):  # some of them have gone
+            os.sched_setaffinity(thread, cores)
+
+
+_crews: dict[int, _Crew] = {}
+
+
+@atexit.register
+def _dismiss() -> None:
+    if os.getpid() in _crews:
+        _crews[os.getpid()].dismiss()
+
+
+def _crew(number: int) -> _Crew:
+    """The process's helpers, at least `number`. A forked child makes its own."""
+    crew = _crews.get(os.getpid()) or _crews.setdefault(os.getpid(), _Crew())
+    crew.grow(number)
+    return crew

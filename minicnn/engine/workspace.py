@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.ops import Shape
 from minicnn.engine.plan import ALIGNMENT, Buffer, Plan
+from minicnn.engine.tape import Tape, run_tapes
 
 
 class Workspace:
@@ -34,11 +35,39 @@ class Workspace:
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
         self._derived = derived
         self._frames: dict[int, list[Frame]] = {}
+        self._inputs: dict[str, np.ndarray] = {}
+        self.chunk = slice(0)
+        """Where the chunk lies in the batch."""
+        self.arrays: Sequence[np.ndarray] = ()
+        """Of the whole batch: inputs, results, and what steps leave whose gradients are deferred."""
+        self.cells = np.zeros(0, np.int64)
+        """Addresses of the chunk's rows in them; programs read them here."""
+        self.tapes: dict[Hashable, Tape] = {}
+        """Walks that were taken down; to be forgotten when the arrays of weights or gradients are others."""
 
     def view(self, buffer: Buffer, n: int) -> np.ndarray:
         """The first n samples of one of the plan's buffers."""
         nbytes = n * buffer.nbytes_per_sample
         return self.arena[buffer.offset : buffer.offset + nbytes].view(buffer.dtype).reshape(n, *buffer.shape)
+
+    def reserve(self, name: str, array: np.ndarray) -> None:
+        """Have a place for a chunk's rows of an array of the whole batch, where kernels find them every time."""
+        place = self._inputs.get(name)
+        if place is None or place.shape[1:] != array.shape[1:] or place.dtype != array.dtype:
+            self._inputs[name] = _aligned((self.plan.capacity, *array.shape[1:]), array.dtype)
+            self.tapes.clear()
+
+    def input(self, name: str, n: int) -> np.ndarray:
+        """The first n rows of the place that is reserved under a name."""
+        return self._inputs[name][:n]
+
+    def turn_to(self, chunk: slice, arrays: Sequence[np.ndarray], addresses: np.ndarray) -> None:
+        """Say which rows of which arrays come next; `addresses` are those of the rows."""
+        self.chunk, self.arrays = chunk, arrays
+        if len(self.cells) != len(addresses):
+            self.cells = np.zeros(len(addresses), np.int64)
+            self.tapes.clear()
+        self.cells[...] = addresses
 
     def frames(self, n: int) -> list[Frame]:
         """One frame a step, for a chunk of n samples."""
@@ -65,6 +94,7 @@ class Derived:
         self.version: int | None = None
         """Of the weights that they were made from."""
         self.arrays: list[dict[str, np.ndarray]] = []
+        self._tapes: list[Tape] = []
         for step in plan.steps:
             binding = binding_of(step.op, plan.backend)
             shapes = dict(binding.derived_forward(step.op, step.input_shape))
@@ -77,17 +107,26 @@ class Derived:
         if version is not None and version == self.version:
             return
         self.version = version
+        if self._tapes:
+            run_tapes(self._tapes)
+            return
         for step, w, arrays in zip(self.plan.steps, weights, self.arrays, strict=True):
             derive = binding_of(step.op, self.plan.backend).derive if arrays else None
             if derive is not None:
-                derive(step.op, w, arrays)
+                tape = Tape()
+                tape.do(derive, step.op, w, arrays)
+                self._tapes.append(tape.finish())
+
+    def forget_weights(self) -> None:
+        """The arrays of the weights are others from now on."""
+        self.version, self._tapes = None, []
 
 
 def _arrays(shapes: Mapping[str, Shape], dtype: str) -> dict[str, np.ndarray]:
     return {name: _aligned(shape, dtype) for name, shape in shapes.items()}
 
 
-def _aligned(shape: Shape, dtype: str) -> np.ndarray:
+def _aligned(shape: Shape, dtype: str | np.dtype) -> np.ndarray:
     """An uninitialised array that starts at a cache line: a vector that spans two costs double."""
     nbytes = prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)

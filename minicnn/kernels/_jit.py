@@ -9,22 +9,49 @@ ours is named by a digest of everything that decides the machine code (Numba add
 
 import contextlib
 import hashlib
-import inspect
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, wraps
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import llvmlite  # type: ignore[import-untyped]
 import numba
 import numpy as np
 from numba.core import caching
+from numba.np import linalg
+
+from minicnn.recording import Call, current, spoil
 
 config: Any = numba.config
+
+
+def _load_without_blas() -> None:
+    """Load Numba's array functions, which look for SciPy's BLAS when they are loaded, without it.
+
+    Kernels call no BLAS, and it takes 0.19 s and brings threads of its own. Whoever compiles a matrix product has
+    Numba look for it then; `_HAVE_BLAS` alone is asked without looking (by np.correlate).
+    """
+    if "numba.np.arraymath" in sys.modules:
+        return
+    ensure_blas = linalg.ensure_blas
+    linalg.ensure_blas = _no_blas
+    try:
+        from numba.np import arraymath
+    finally:
+        linalg.ensure_blas = ensure_blas
+    arraymath._HAVE_BLAS = find_spec("scipy") is not None
+
+
+def _no_blas() -> None:
+    raise ImportError("not now")
+
+
+_load_without_blas()
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # "nnan" and "ninf" are absent because NaN and infinity must propagate; "reassoc" because an element's bits would
@@ -62,37 +89,69 @@ def exact_kernel(function: Function) -> Function:
 def _cached(function: Function, options: dict[str, Any]) -> Function:
     dispatcher = numba.njit(**options)(function)
     if config.DISABLE_JIT:
-        return dispatcher
+        return _interpreted(function)
     if cache_folder() is not None:
         dispatcher._cache = _KernelCache(function)
-    takes_window = not {"window", "pool"}.isdisjoint(inspect.signature(function).parameters)
-    return _Kernel(dispatcher) if takes_window else dispatcher  # type: ignore[return-value]
+    return _Kernel(dispatcher)  # type: ignore[return-value]
+
+
+def _interpreted(function: Function) -> Function:
+    """The Python function; no machine code could repeat what it does."""
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        spoil()
+        return function(*args)
+
+    return call  # type: ignore[return-value]
+
+
+class _Entry(NamedTuple):
+    """A kernel compiled for some dtypes."""
+
+    point: Callable[..., Any]
+    """What takes Python's arguments."""
+    address: int
+    returns_bool: bool
 
 
 class _Kernel:
-    """A kernel of windows, called past Numba's dispatcher once it has been compiled for arguments of these dtypes.
+    """A kernel, called past Numba's dispatcher once it has been compiled for arguments of these dtypes.
 
     The dispatcher looks at every number of a `Window` to find its type: some 10 µs for each of them, with the
     interpreter locked, where the call itself takes 4. Whatever else is asked of a kernel, its dispatcher answers.
     """
 
     def __init__(self, dispatcher: Any):
-        self._dispatcher = dispatcher
-        self._entries: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.dispatcher = dispatcher
+        self._entries: dict[tuple[Any, ...], _Entry] = {}
 
     def __call__(self, *args: Any) -> Any:
         kinds = tuple([arg.dtype if type(arg) is np.ndarray else _kind(arg) for arg in args])
         entry = self._entries.get(kinds)
-        if entry is not None:
-            return entry(*args)
-        result = self._dispatcher(*args)
-        found = self._dispatcher.overloads.get(tuple(map(self._dispatcher.typeof_pyval, args)))
-        if found is not None:
-            self._entries[kinds] = found.entry_point
+        if entry is None:
+            result, entry = self.dispatcher(*args), self._find(args)
+            if entry is not None:
+                self._entries[kinds] = entry
+        else:
+            result = entry.point(*args)
+        if current.recording is not None:
+            if entry is None:
+                spoil()
+            else:
+                current.recording.calls.append(Call(entry.point, entry.address, args, entry.returns_bool))
         return result
 
+    def _find(self, args: tuple[Any, ...]) -> _Entry | None:
+        """What the dispatcher has compiled for these arguments."""
+        found = self.dispatcher.overloads.get(tuple(map(self.dispatcher.typeof_pyval, args)))
+        if found is None:
+            return None
+        address = found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+        return _Entry(found.entry_point, address, found.signature.return_type == numba.types.boolean)
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._dispatcher, name)
+        return getattr(self.dispatcher, name)
 
 
 def _kind(arg: Any) -> Any:

@@ -66,7 +66,7 @@ def conv2d_forward(
     if is_depthwise(w.shape, groups):
         depthwise_forward(x, w, b, y, window, False)
     else:
-        _forward(x, w, b, y, window, groups, False)
+        _forward(x, w, b, y, window, groups, 0)
 
 
 def conv_relu_forward(
@@ -76,7 +76,7 @@ def conv_relu_forward(
     if is_depthwise(w.shape, groups):
         depthwise_forward(x, w, b, y, window, True)
     else:
-        _forward(x, w, b, y, window, groups, True)
+        _forward(x, w, b, y, window, groups, 1)
 
 
 @kernel

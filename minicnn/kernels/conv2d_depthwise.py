@@ -46,7 +46,7 @@ def depthwise_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, window: Window, is_relu: bool
 ) -> None:
     """y (N, OH, OW, C), overwritten, from x (N, H, W, C), w (P, Q, 1, C) and b ((C,), or (0,) for none)."""
-    _slide(x, w, b, y, window, is_relu, False)
+    _slide(x, w, b, y, window, int(is_relu), 0)
 
 
 def depthwise_backward_x(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window) -> None:
@@ -62,7 +62,7 @@ def depthwise_backward_x(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: 
         turned = window._replace(
             image_size=window.output_size, output_size=window.image_size, pads_before=(pads[0], pads[1])
         )
-        _slide(dy, w, dx[0, 0, 0, :0], dx, turned, False, True)
+        _slide(dy, w, dx[0, 0, 0, :0], dx, turned, 0, 1)
     else:
         _scatter(dy, w, dx, window)
 

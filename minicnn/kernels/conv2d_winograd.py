@@ -50,6 +50,7 @@ from minicnn.kernels._tile import (
     six_steps,
 )
 from minicnn.kernels.conv2d_winograd_forward import copy_in
+from minicnn.recording import run_or_repair
 
 TILES = 24
 """Tiles in a block: their transforms and products should stay in the L2 cache."""
@@ -95,9 +96,12 @@ def backward_x(
     """
     w_t, u_t = weights
     finite = np.empty(len(dy), np.bool_)
-    if not _backward_x(dy, u_t, dx, finite, block, window):
+
+    def repair() -> None:
         for n in np.flatnonzero(~finite):
             conv2d.conv2d_backward_x(dy[n : n + 1], w_t, dx[n : n + 1], window, 1)
+
+    run_or_repair(_backward_x, (dy, u_t, dx, finite, block, window), repair)
 
 
 def backward_w(
@@ -112,8 +116,11 @@ def backward_w(
 
     `sums` (25, C, F) is overwritten.
     """
-    if not _backward_w(dy, x, *gradients, block, sums, window):
+
+    def repair() -> None:
         conv2d.conv2d_backward_w(dy, x, *gradients, window, 1)
+
+    run_or_repair(_backward_w, (dy, x, *gradients, block, sums, window), repair)
 
 
 @kernel

@@ -30,6 +30,7 @@ from minicnn.kernels.conv_relu_pool_winograd import (
     _sums,
     _transform_input,
 )
+from minicnn.recording import run_or_repair
 
 
 def applies(window: Window, groups: int, channels: int, filters: int) -> bool:
@@ -56,10 +57,13 @@ def conv2d_winograd_forward(
     """
     w, b, u = weights
     finite = np.empty(len(x), np.bool_)
-    if not _forward(x, u, b, y, finite, block, window, is_relu):
+
+    def repair() -> None:
         direct = conv2d.conv_relu_forward if is_relu else conv2d.conv2d_forward
         for n in np.flatnonzero(~finite):
             direct(x[n : n + 1], w, b, y[n : n + 1], window, 1)
+
+    run_or_repair(_forward, (x, u, b, y, finite, block, window, int(is_relu)), repair)
 
 
 @kernel

@@ -39,6 +39,7 @@ from minicnn.kernels._simd import (
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape
 from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, TERMS, WIDEST, ZERO, six_steps
 from minicnn.kernels.conv_relu_pool import conv_relu_pool_forward
+from minicnn.recording import run_or_repair
 
 TILES = 24
 """Tiles in a block: their transforms and products should stay in the cache."""
@@ -105,10 +106,13 @@ def conv_relu_pool_winograd_forward(
     """
     _, b, u = weights
     finite = np.empty(len(x), np.bool_)
-    if not _forward(x, u, b, y, argmax, finite, block, window):
+
+    def repair() -> None:
         for n in np.flatnonzero(~finite):
             one = slice(n, n + 1)
             conv_relu_pool_forward(x[one], *weights[:2], y[one], argmax[one], window, pool)
+
+    run_or_repair(_forward, (x, u, b, y, argmax, finite, block, window), repair)
 
 
 @kernel

@@ -6,7 +6,7 @@ All arrays are C-contiguous and of one dtype, float32 or float64.
 import numpy as np
 
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._simd import add_rows, lanes, store_rows, zeros
+from minicnn.kernels._simd import add_rows, copy_transposed, lanes, store_rows, zeros
 from minicnn.kernels._tile import (
     ROW_1,
     ROW_2,
@@ -19,6 +19,9 @@ from minicnn.kernels._tile import (
     start_tile,
     width_for,
 )
+
+GROUP = 48
+"""Channels of dx that are summed before they are transposed: whole tiles and whole vectors."""
 
 TERMS_PER_BLOCK = 512
 """Long sums are cut into blocks of at most so many terms: a block of w stays in the L2 cache while all samples pass."""
@@ -67,35 +70,62 @@ def dense_backward_x(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     The samples are the vectors' lanes, so that w is read in its own order and needs no transposed copy.
     """
     (samples, filters), channels = dy.shape, dx.shape[1]
-    dy_t, sums = np.empty((filters, samples), dy.dtype), np.empty((6, samples), dy.dtype)
+    dy_t, sums = np.empty((filters, samples), dy.dtype), np.empty((GROUP, samples), dy.dtype)
     for n in range(samples):
         for f in range(filters):
             dy_t[f, n] = dy[n, f]
-    for c in range(0, channels, 6):
-        n = ZERO
+    for c in range(0, channels, GROUP):
+        size, n = min(GROUP, channels - c), ZERO
         while n < samples:
             width = width_for(dy, samples - n)
             count = min(samples - n, width * lanes(dy))
-            if width == WIDEST:
-                _sum_channels(w, dy_t, sums, c, (n, count), ROW_WIDEST)
-            elif width == 2:
-                _sum_channels(w, dy_t, sums, c, (n, count), ROW_2)
-            else:
-                _sum_channels(w, dy_t, sums, c, (n, count), ROW_1)
+            for m in range(0, size, 12 if width == 1 else 6):
+                if width == WIDEST:
+                    _sum_channels(w, dy_t, sums, (c, m), (n, count), ROW_WIDEST)
+                elif width == 2:
+                    _sum_channels(w, dy_t, sums, (c, m), (n, count), ROW_2)
+                else:
+                    _sum_twelve(w, dy_t, sums, (c, m), (n, count))
             n += count
-        for n in range(samples):
-            for m in range(min(6, channels - c)):
-                dx[n, c + m] = sums[m, n]
+        _move_transposed(sums, dx, c, size)
 
 
 @inner
-def _sum_channels(w, dy_t, sums, c, columns, width):  # type: ignore[no-untyped-def]
+def _sum_channels(w, dy_t, sums, rows, columns, width):  # type: ignore[no-untyped-def]
+    c, m = rows
     n, count = columns
     (channels, filters), samples = w.shape, dy_t.shape[1]
-    offsets = six_steps(c, channels - 1, filters, 0)
+    offsets = six_steps(c + m, channels - 1, filters, 0)
     tile, row = zeros(w, offsets, width), zeros(w, ROW_1, width)
     tile = accumulate(tile, row, w, offsets, 1, dy_t, n, samples, filters, count)
-    store_rows(sums, six_steps(0, 5, samples, n), tile, count)
+    store_rows(sums, six_steps(m, GROUP - 1, samples, n), tile, count)
+
+
+@inner
+def _sum_twelve(w, dy_t, sums, rows, columns):  # type: ignore[no-untyped-def]
+    """The same for one vector of samples: six sums alone would wait for each other."""
+    c, m = rows
+    n, count = columns
+    (channels, filters), samples = w.shape, dy_t.shape[1]
+    last = channels - 1
+    offsets = six_steps(c + m, last, filters, 0) + six_steps(c + m + 6, last, filters, 0)
+    tile, row = zeros(w, offsets, ROW_1), zeros(w, ROW_1, ROW_1)
+    tile = accumulate(tile, row, w, offsets, 1, dy_t, n, samples, filters, count)
+    places = six_steps(m, GROUP - 1, samples, n) + six_steps(m + 6, GROUP - 1, samples, n)
+    store_rows(sums, places, tile, count)
+
+
+@inner
+def _move_transposed(sums, dx, c, size):  # type: ignore[no-untyped-def]
+    """dx[:, c:][:, :size] = sums[:size] transposed: squares in registers, the edges number by number."""
+    (samples, channels), side = dx.shape, lanes(dx)
+    whole_n, whole_m = samples - samples % side, size - size % side
+    for n in range(0, whole_n, side):
+        for m in range(0, whole_m, side):
+            copy_transposed(dx, n * channels + c + m, channels, sums, m * samples + n, samples)
+    for n in range(samples):
+        for m in range(whole_m if n < whole_n else 0, size):
+            dx[n, c + m] = sums[m, n]
 
 
 @kernel

@@ -1,8 +1,10 @@
-"""ReLU. Contract: reference.activations. Arrays are C-contiguous, of any shape, float32 or float64."""
+"""ReLU, and sums of vectors. Contract: reference.activations. Arrays are C-contiguous, float32 or float64."""
 
 import numpy as np
 
 from minicnn.kernels._jit import kernel
+from minicnn.kernels._simd import add_tiles, lanes, load_row, store_rows, zeros
+from minicnn.kernels._tile import ROW_1
 
 
 @kernel
@@ -21,3 +23,19 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     for k in range(target.size):
         value = gradient[k]  # read in any case, so that the loop has no branch
         target[k] = value if output[k] > 0 else dy.dtype.type(0)
+
+
+@kernel
+def add_up(total: np.ndarray, rows: np.ndarray, start: int, stop: int) -> None:
+    """total[start:stop], overwritten = the sum of the rows, one after the other, which become zero.
+
+    total is (size,), rows are (R, size); start and stop are multiples of 16.
+    """
+    nothing, size = zeros(total, ROW_1, ROW_1), len(total)
+    for k in range(start, stop, lanes(total)):
+        tile = load_row(nothing, rows, k, None)
+        store_rows(rows, (k,), nothing, None)
+        for r in range(1, len(rows)):
+            tile = add_tiles(tile, load_row(nothing, rows, r * size + k, None))
+            store_rows(rows, (r * size + k,), nothing, None)
+        store_rows(total, (k,), tile, None)

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import number
+from minicnn.engine.binding import kernels_only
 from minicnn.engine.parameters import Variable
-from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.optimizers.optimizer import Optimizer, Scalars, kernels
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.recording import spoil
+from minicnn.reference import optimizers as reference
 
 
 class Adam(Optimizer):
@@ -72,13 +75,25 @@ class Adam(Optimizer):
         pairs = [slot for pair in zip(*by_slot[:2], strict=True) for slot in pair]
         return pairs + [slot for slots in by_slot[2:] for slot in slots]
 
+    @kernels_only
     def step_slice(
         self, w: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray], scalars: Scalars, backend: str
     ) -> None:
-        betas = (self.beta_1, self.beta_2)
-        # AMSGrad is rare: NumPy serves both backends.
-        step = arithmetic("reference").amsgrad_step if self.amsgrad else arithmetic(backend).adam_step
-        step(w, g, tuple(slots), scalars.step, scalars.learning_rate, betas, self.epsilon)
+        if backend == "numba" and not self.amsgrad:
+            kernels().adam_step(w, g, tuple(slots), scalars.numbers)
+            return
+        spoil()
+        numbers = scalars.step, scalars.learning_rate, (self.beta_1, self.beta_2), self.epsilon
+        m, v = slots[:2]
+        if self.amsgrad:  # which is rare: NumPy serves both backends
+            reference.amsgrad_step(w, g, (m, v, slots[2]), *numbers)
+        else:
+            reference.adam_step(w, g, (m, v), *numbers)
+
+    def numbers(self, scalars: Scalars, dtype: np.dtype) -> Sequence[float]:
+        # The power in NumPy: Numba's may round differently.
+        alpha = reference.adam_rate(dtype, scalars.step, scalars.learning_rate, (self.beta_1, self.beta_2))
+        return float(alpha), 1 - self.beta_1, 1 - self.beta_2, self.epsilon
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

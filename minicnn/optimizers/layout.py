@@ -78,13 +78,13 @@ def make_layout(variables: Sequence[Variable], slot_offsets: Sequence[int], deca
             slice(start, start + v.array.size) for start in (position, offset, slot_offset)
         )
         places.append(_Place(home, weights, gradient, slots, decay))
-    runs = []
+    runs, dtype = [], variables[0].array.dtype
     for _, group in groupby(places, _Place.stretch):
         members = list(group)
         first, last = members[0], members[-1]
         runs.append(
             Run(
-                first.home[first.weights.start : last.weights.stop],
+                first.home.reshape(-1).view(dtype)[first.weights.start : last.weights.stop],
                 slice(first.gradient.start, last.gradient.stop),
                 slice(first.slots.start, last.slots.stop),
                 first.decays,
@@ -94,9 +94,9 @@ def make_layout(variables: Sequence[Variable], slot_offsets: Sequence[int], deca
 
 
 def _home(array: np.ndarray) -> tuple[np.ndarray, int]:
-    """(the flat vector that `array` is a view of, its first element there)."""
-    flat = array
-    while isinstance(flat.base, np.ndarray):
-        flat = flat.base
-    distance = array.__array_interface__["data"][0] - flat.__array_interface__["data"][0]
-    return flat, distance // array.itemsize
+    """(the memory that `array` is a view of, its first element there)."""
+    memory = array
+    while isinstance(memory.base, np.ndarray):
+        memory = memory.base
+    distance = array.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+    return memory, distance // array.itemsize

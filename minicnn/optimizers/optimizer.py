@@ -7,7 +7,7 @@ Users hand over one gradient for each variable:
 The training loop hands over one flat gradient, laid out like `engine.parameters.flat_views(variables)`:
 
     optimizer.build(variables)                           # once, and whenever the variables change
-    optimizer.step(gradient, backend, for_slices)        # gradient is overwritten when it is clipped
+    optimizer.step(gradient, backend, sliced)            # gradient is overwritten when it is clipped
 
 and a step is
 
@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ import numpy as np
 
 from minicnn import config as settings
 from minicnn.checks import number, one_of, only_default, optional_number
+from minicnn.engine.binding import calls_kernels_only, kernels_only
 from minicnn.engine.parameters import Variable, aligned_offsets, flat_views, give_home
 from minicnn.errors import ShapeError
 from minicnn.naming import unique_name
@@ -42,10 +44,10 @@ from minicnn.optimizers.layout import Layout, Run, make_layout
 from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.reference import optimizers as reference
 
-ForSlices = Callable[[int, Callable[[slice], None]], None]
-"""Calls a function on slices that cover range(size)."""
+Slicer = Callable[[int, Callable[[slice], None]], Callable[[], None]]
+"""(size, function) → what calls the function on slices that cover range(size), as often as it is called itself."""
 
-MODULES = {"reference": "minicnn.reference.optimizers", "numba": "minicnn.kernels.optimizers"}
+BACKENDS = ("reference", "numba")
 
 
 class Scalars(NamedTuple):
@@ -54,6 +56,20 @@ class Scalars(NamedTuple):
     learning_rate: float
     step: int
     """Counted from 1."""
+    numbers: np.ndarray
+    """`Optimizer.numbers`, float64; kernels read them here, where the next step's will be."""
+
+
+MOST_NUMBERS = 8
+
+
+class _Updates(NamedTuple):
+    """What updates each run of a layout, and for what it was made."""
+
+    gradient: np.ndarray | None = None
+    layout: Layout | None = None
+    how: tuple[str, Slicer] | None = None
+    by_run: Sequence[Callable[[], None]] = ()
 
 
 class Optimizer:
@@ -115,6 +131,8 @@ class Optimizer:
         self._known: dict[int, int] = {}
         self._layout: Layout | None = None
         self._undecayed: tuple[frozenset[int], re.Pattern[str] | None] = (frozenset(), None)
+        self._scalars = Scalars(0.0, 0, np.zeros(MOST_NUMBERS))
+        self._updates = _Updates()
 
     # What a subclass defines
 
@@ -126,8 +144,15 @@ class Optimizer:
     def step_slice(
         self, w: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray], scalars: Scalars, backend: str
     ) -> None:
-        """Update `w` and `slots` in place from `g`: 1-D, of one length and dtype, slices of the flat vectors."""
+        """Update `w` and `slots` in place from `g`: 1-D, of one length and dtype, slices of the flat vectors.
+
+        Marked by `kernels_only` if the numba backend calls kernels alone, which then are repeated without it.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define `step_slice`.")
+
+    def numbers(self, scalars: Scalars, dtype: np.dtype) -> Sequence[float]:
+        """The hyperparameters that kernels read, at most MOST_NUMBERS, for weights of `dtype`."""
+        return ()
 
     # Hyperparameters and state
 
@@ -279,15 +304,13 @@ class Optimizer:
         gradient = layout.gather([g for g in grads if g is not None])
         self._update(gradient, layout, "reference", _whole)
 
-    def step(
-        self, gradient: np.ndarray, backend: str = "reference", for_slices: ForSlices | None = None
-    ) -> None:
+    def step(self, gradient: np.ndarray, backend: str = "reference", sliced: Slicer | None = None) -> None:
         """One step of the variables that `build` was last called with.
 
         Args:
             gradient: flat, laid out like `flat_views` of those variables; overwritten when it is clipped.
             backend: 'reference' or 'numba'; the bits are the same.
-            for_slices: spreads the work; by default this thread does all of it.
+            sliced: spreads the work; by default this thread does all of it.
 
         Raises:
             ValueError: not built, or a gradient of another size.
@@ -298,11 +321,11 @@ class Optimizer:
             raise ShapeError(
                 f"The flat gradient must have shape ({self._layout.size},). Received {gradient.shape}."
             )
-        self._update(gradient, self._layout, one_of("backend", backend, tuple(MODULES)), for_slices or _whole)
+        self._update(gradient, self._layout, one_of("backend", backend, BACKENDS), sliced or _whole)
 
     def begin_step(self) -> Scalars:
         """Read what all slices of the step share."""
-        return Scalars(float(self.learning_rate), int(self.iterations.array) + 1)
+        return Scalars(float(self.learning_rate), int(self.iterations.array) + 1, self._scalars.numbers)
 
     def end_step(self, variables: Iterable[Variable]) -> None:
         """Count the step; whatever was derived from the weights is out of date."""
@@ -310,26 +333,39 @@ class Optimizer:
         for v in variables:
             v.version += 1
 
-    def _update(self, gradient: np.ndarray, layout: Layout, backend: str, for_slices: ForSlices) -> None:
+    def _update(self, gradient: np.ndarray, layout: Layout, backend: str, sliced: Slicer) -> None:
         self._clip([gradient[part] for part in layout.slices])
-        scalars, slots = self.begin_step(), list(self._slots.values())
-        for run in layout.runs:
-            update = self._slice_update(
-                run, gradient[run.gradient], [s[run.slots] for s in slots], scalars, backend
-            )
-            for_slices(run.weights.size, update)
+        self._scalars = self.begin_step()
+        numbers = self.numbers(self._scalars, gradient.dtype)
+        self._scalars.numbers[: len(numbers)] = numbers
+        for update in self._updates_of(gradient, layout, backend, sliced):
+            update()
         self.end_step(layout.variables)
 
-    def _slice_update(
-        self, run: Run, gradient: np.ndarray, slots: list[np.ndarray], scalars: Scalars, backend: str
-    ) -> Callable[[slice], None]:
+    def _updates_of(
+        self, gradient: np.ndarray, layout: Layout, backend: str, sliced: Slicer
+    ) -> Sequence[Callable[[], None]]:
+        """What updates each run, remembered for the next step from the same array."""
+        made = self._updates
+        if not (made.gradient is gradient and made.layout is layout and made.how == (backend, sliced)):
+            updates = [
+                sliced(run.weights.size, self._slice_update(run, gradient[run.gradient], backend))
+                for run in layout.runs
+            ]
+            self._updates = _Updates(gradient, layout, (backend, sliced), updates)
+        return self._updates.by_run
+
+    def _slice_update(self, run: Run, gradient: np.ndarray, backend: str) -> Callable[[slice], None]:
+        slots = [slot[run.slots] for slot in self._slots.values()]
+
         def update(part: slice) -> None:
             w = run.weights[part]
             if run.decays and self.weight_decay is not None:
-                reference.weight_decay_step(w, self.weight_decay, scalars.learning_rate)
-            self.step_slice(w, gradient[part], [slot[part] for slot in slots], scalars, backend)
+                reference.weight_decay_step(w, self.weight_decay, self._scalars.learning_rate)
+            self.step_slice(w, gradient[part], [slot[part] for slot in slots], self._scalars, backend)
 
-        return update
+        is_kernel = backend == "numba" and not run.decays and calls_kernels_only(self.step_slice)
+        return kernels_only(update) if is_kernel else update
 
     def _clip(self, gradients: list[np.ndarray]) -> None:
         """Clip in place, as Keras does: a limit of 0 means none."""
@@ -358,9 +394,9 @@ class Optimizer:
         return variable
 
 
-def arithmetic(backend: str) -> Any:
-    """The module that updates slices; Numba is imported when it is first asked for."""
-    return import_module(MODULES[backend])
+def kernels() -> Any:
+    """The module of kernels that update slices; Numba is imported when it is first asked for."""
+    return import_module("minicnn.kernels.optimizers")
 
 
 def _rate(value: Any) -> float:
@@ -379,5 +415,5 @@ def _with_gradients(grads: Sequence[Any], variables: Sequence[Variable]) -> list
     return [v for g, v in zip(grads, variables, strict=True) if g is not None]
 
 
-def _whole(size: int, function: Callable[[slice], None]) -> None:
-    function(slice(0, size))
+def _whole(size: int, function: Callable[[slice], None]) -> Callable[[], None]:
+    return partial(function, slice(0, size))

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import number
-from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.engine.binding import kernels_only
+from minicnn.optimizers.optimizer import Optimizer, Scalars, kernels
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.reference import optimizers as reference
 
 
 class RMSprop(Optimizer):
@@ -67,16 +69,23 @@ class RMSprop(Optimizer):
         optional = {"momentum": self.momentum > 0, "average_gradient": self.centered}
         return ("velocity", *(name for name, is_used in optional.items() if is_used))
 
+    @kernels_only
     def step_slice(
         self, w: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray], scalars: Scalars, backend: str
     ) -> None:
-        steps = arithmetic(backend)
-        if len(slots) == 1:
-            steps.rmsprop_step(w, g, slots[0], scalars.learning_rate, self.rho, self.epsilon)
-            return
         named = dict(zip(self.slot_names, slots, strict=True))
-        full = (named["velocity"], named.get("momentum"), named.get("average_gradient"))
-        steps.rmsprop_full_step(w, g, full, scalars.learning_rate, self.rho, self.momentum, self.epsilon)
+        v, m, a = named["velocity"], named.get("momentum"), named.get("average_gradient")
+        if backend == "reference":
+            numbers = scalars.learning_rate, self.rho, self.momentum, self.epsilon
+            reference.rmsprop_full_step(w, g, (v, m, a), *numbers)
+        elif len(slots) == 1:
+            kernels().rmsprop_step(w, g, v, scalars.numbers)
+        else:
+            full = tuple(w[:0] if slot is None else slot for slot in (v, m, a))
+            kernels().rmsprop_full_step(w, g, full, scalars.numbers)
+
+    def numbers(self, scalars: Scalars, dtype: np.dtype) -> Sequence[float]:
+        return scalars.learning_rate, self.rho, 1 - self.rho, self.epsilon, self.momentum
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import number
-from minicnn.optimizers.optimizer import Optimizer, Scalars, arithmetic
+from minicnn.engine.binding import kernels_only
+from minicnn.optimizers.optimizer import Optimizer, Scalars, kernels
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.reference import optimizers as reference
 
 
 class SGD(Optimizer):
@@ -55,14 +57,21 @@ class SGD(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
 
+    @kernels_only
     def step_slice(
         self, w: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray], scalars: Scalars, backend: str
     ) -> None:
-        steps = arithmetic(backend)
-        if slots:
-            steps.sgd_momentum_step(w, g, slots[0], scalars.learning_rate, self.momentum, self.nesterov)
+        if backend == "numba":
+            step = kernels().sgd_momentum_step if slots else kernels().sgd_step
+            step(w, g, *slots, scalars.numbers)
+        elif slots:
+            rate = scalars.learning_rate
+            reference.sgd_momentum_step(w, g, slots[0], rate, self.momentum, self.nesterov)
         else:
-            steps.sgd_step(w, g, scalars.learning_rate)
+            reference.sgd_step(w, g, scalars.learning_rate)
+
+    def numbers(self, scalars: Scalars, dtype: np.dtype) -> Sequence[float]:
+        return scalars.learning_rate, float(reference.through_float32(dtype, self.momentum)), self.nesterov
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}

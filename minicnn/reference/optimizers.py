@@ -91,7 +91,7 @@ def adam_step(
     """
     m, v = slots
     _adam_moments(g, m, v, betas)
-    w -= m * _adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v) + w.dtype.type(epsilon))
+    w -= m * adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v) + w.dtype.type(epsilon))
 
 
 def amsgrad_step(
@@ -111,7 +111,7 @@ def amsgrad_step(
     m, v, v_hat = slots
     _adam_moments(g, m, v, betas)
     np.maximum(v_hat, v, out=v_hat)
-    w -= m * _adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v_hat) + w.dtype.type(epsilon))
+    w -= m * adam_rate(w.dtype, step, learning_rate, betas) / (np.sqrt(v_hat) + w.dtype.type(epsilon))
 
 
 def _adam_moments(g: np.ndarray, m: np.ndarray, v: np.ndarray, betas: tuple[float, float]) -> None:
@@ -119,8 +119,8 @@ def _adam_moments(g: np.ndarray, m: np.ndarray, v: np.ndarray, betas: tuple[floa
     v += (g * g - v) * v.dtype.type(1 - betas[1])
 
 
-def _adam_rate(dtype: np.dtype, step: int, learning_rate: float, betas: tuple[float, float]) -> np.floating:
-    """η·√(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
+def adam_rate(dtype: np.dtype, step: int, learning_rate: float, betas: tuple[float, float]) -> np.floating:
+    """α = η·√(1 − β₂ᵗ) / (1 − β₁ᵗ), rounded in `dtype` as Keras does."""
     kind = dtype.type
     first, second = (kind(1) - through_float32(dtype, beta) ** kind(step) for beta in betas)
     return kind(learning_rate) * np.sqrt(second) / first

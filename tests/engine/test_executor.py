@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import config
-from minicnn.engine import parallel, threads
+from minicnn.engine import parallel
 from minicnn.engine import plan as plan_module
 from minicnn.engine.fusion import fuse
 from minicnn.engine.parallel import Executor
@@ -180,16 +180,6 @@ def test_run_tasks_runs_each_once_and_raises_the_error():
 
     with pytest.raises(RuntimeError, match="five"):
         run_tasks(20, fail)
-
-
-def test_for_slices_covers_everything_once():
-    covered = np.zeros(3 * threads.SLICE + 17, int)
-
-    def mark(part):
-        covered[part] += 1
-
-    threads.for_slices(len(covered), mark)
-    assert (covered == 1).all()
 
 
 def test_a_large_weight_gets_the_same_gradient_as_a_small_one(monkeypatch):

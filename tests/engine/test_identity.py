@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import config, layers, models
-from minicnn.engine import parallel, threads
+from minicnn.engine import parallel, slices
 from minicnn.engine import plan as plan_module
 from minicnn.geometry import make_window
 from minicnn.naming import reset_names
@@ -157,7 +157,7 @@ def setting(dtype, chunk_bytes, slice_size, large_nbytes=plan_module.LARGE_NBYTE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "CHUNK_BYTES", chunk_bytes)
         patch.setattr(plan_module, "LARGE_NBYTES", large_nbytes)
-        patch.setattr(threads, "SLICE", slice_size)
+        patch.setattr(slices, "LEAST", slice_size)
         patch.setattr(parallel, "DEFERRED_SLICE", slice_size)
         config.set_floatx(dtype)
         plan_module._make_plan.cache_clear()
@@ -171,7 +171,7 @@ def setting(dtype, chunk_bytes, slice_size, large_nbytes=plan_module.LARGE_NBYTE
 
 dtypes = st.sampled_from(["float32", "float64"])
 chunks = st.sampled_from([0, 1 << 12, 1 << 14, plan_module.CHUNK_BYTES])  # 0: one image each
-slices = st.sampled_from([64, 1 << 16])
+slice_sizes = st.sampled_from([64, 1 << 16])
 
 
 @FEWER
@@ -181,7 +181,7 @@ slices = st.sampled_from([64, 1 << 16])
     steps=st.integers(1, 3),
     dtype=dtypes,
     chunk_bytes=chunks,
-    slice_size=slices,
+    slice_size=slice_sizes,
     large_nbytes=st.sampled_from([plan_module.LARGE_NBYTES, 64]),
 )
 def test_training_gives_the_same_bits_on_any_number_of_threads_and_in_every_run(

@@ -90,12 +90,12 @@ def keras_variables(values):
 def sliced(cuts):
     """Calls a function on slices, the last one first."""
 
-    def for_slices(size, function):
+    def slicer(size, function):
         edges = sorted({0, size, *(cut for cut in cuts if cut < size)})
-        for start, stop in list(pairwise(edges))[::-1]:
-            function(slice(start, stop))
+        parts = [slice(start, stop) for start, stop in list(pairwise(edges))[::-1]]
+        return lambda: [function(part) for part in parts]
 
-    return for_slices
+    return slicer
 
 
 def assert_same_state(ours, theirs):

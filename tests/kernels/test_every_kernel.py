@@ -100,6 +100,6 @@ def test_elementwise_and_crossentropy():
     drawn(others.test_softmax_crossentropy)(3, 4, 1, np.float32, 0)
 
 
-@pytest.mark.parametrize("step", optimizers.STEPS)
+@pytest.mark.parametrize("step", optimizers.OPTIMIZERS)
 def test_optimizer(step):
     drawn(optimizers.test_a_step_has_the_reference_bits)(step, 3, np.float32, 0)

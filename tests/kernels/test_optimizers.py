@@ -5,43 +5,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn.kernels import optimizers
-from minicnn.reference import optimizers as reference
+from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers.optimizer import MOST_NUMBERS, Scalars
 from tests.kernels.cases import DTYPES, numbers
 
-# name, number of slots (None: a slot that is turned off), whether slots come as one tuple, hyperparameters
-STEPS = {
-    "sgd_step": ((), False, (0.1,)),
-    "sgd_momentum_step": ((1,), False, (0.1, 0.9, False)),
-    "sgd_momentum_step nesterov": ((1,), False, (0.1, 0.9, True)),
-    "rmsprop_step": ((1,), False, (1e-3, 0.9, 1e-7)),
-    "rmsprop_full_step": ((1, 0, 0), True, (1e-3, 0.9, 0.5, 1e-7)),
-    "rmsprop_full_step momentum": ((1, 1, 0), True, (1e-3, 0.9, 0.5, 1e-7)),
-    "rmsprop_full_step centered": ((1, 0, 1), True, (1e-3, 0.9, 0.5, 1e-7)),
-    "rmsprop_full_step both": ((1, 1, 1), True, (1e-3, 0.9, 0.5, 1e-7)),
-    "adam_step": ((1, 1), True, (3, 1e-3, (0.9, 0.999), 1e-7)),
+OPTIMIZERS = {
+    "sgd": SGD(0.1),
+    "sgd momentum": SGD(0.1, momentum=0.9),
+    "sgd nesterov": SGD(0.1, momentum=0.9, nesterov=True),
+    "rmsprop": RMSprop(1e-3),
+    "rmsprop momentum": RMSprop(1e-3, momentum=0.5),
+    "rmsprop centered": RMSprop(1e-3, centered=True),
+    "rmsprop both": RMSprop(1e-3, momentum=0.5, centered=True),
+    "adam": Adam(1e-3),
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @given(st.integers(1, 70), st.sampled_from(DTYPES), st.integers(0, 2**32 - 1))
 @settings(max_examples=15)
-def test_a_step_has_the_reference_bits(step, size, dtype, seed):
-    slots, is_tuple, hyperparameters = STEPS[step]
-    results = []
-    for module in (optimizers, reference):
+def test_a_step_has_the_reference_bits(name, size, dtype, seed):
+    optimizer, results = OPTIMIZERS[name], []
+    for backend in ("numba", "reference"):
         draw = numbers(seed, dtype, real=True)
         w, g = draw(size), draw(size)
         # The second moment must exceed the square of the first: 10 + g² does.
-        state = [
-            10 + draw(size) ** 2 if k == 0 else draw(size) / 10 if on else None for k, on in enumerate(slots)
+        slots = [
+            10 + draw(size) ** 2 if slot == "velocity" else draw(size) / 10 for slot in optimizer.slot_names
         ]
-        if step.startswith("adam"):
-            state[1] = 10 + draw(size) ** 2
-        arguments = (tuple(state),) if is_tuple else state
-        for _ in range(3):
-            getattr(module, step.split()[0])(w, g, *arguments, *hyperparameters)
-        results.append([w, *(slot for slot in state if slot is not None)])
+        for step in (3, 4, 5):
+            scalars = Scalars(float(optimizer.learning_rate), step, np.zeros(MOST_NUMBERS))
+            used = optimizer.numbers(scalars, np.dtype(dtype))
+            scalars.numbers[: len(used)] = used
+            optimizer.step_slice(w, g, slots, scalars, backend)
+        results.append([w, *slots])
     for ours, theirs in zip(*results, strict=True):
         assert np.isfinite(theirs).all()
         np.testing.assert_array_equal(ours, theirs)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minicnn import config, optimizers
 from minicnn.engine.parameters import Variable, flat_views, give_home
+from minicnn.engine.slices import Sliced
 from minicnn.testing import oracles, tolerances
 
 ARITHMETICS = {"float32": tolerances.FLOAT32, "float64": tolerances.FLOAT64}
@@ -127,37 +128,50 @@ def slices_of(size):
 
 
 def in_slices(size, function):
-    for part in slices_of(size):
-        function(part)
+    return lambda: [function(part) for part in slices_of(size)]
+
+
+def repeated(size, function):
+    """Taken down in the first step, in small slices, and repeated by machine code from then on."""
+    sliced = Sliced(size, function)
+    sliced.least = 16
+    return sliced
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MAKE)
 def test_the_same_bits_however_it_is_done(name, dtype):
-    """User's call, flat vectors whole and in slices, weights at home in one vector or in three, both backends."""
+    """User's call, flat vectors whole and in slices, weights at home in one vector or in three, both backends, from
+    one array of gradients or from a new one in each step, with a learning rate that changes.
+    """
 
     def homes(variables, groups):
         for start, stop in groups:
             give_home(variables[start:stop])
 
     results = []
-    for backend, for_slices, groups in (
+    for backend, slicer, groups in (
         (None, None, ()),
         ("reference", None, ()),
         ("reference", in_slices, ()),
         ("numba", in_slices, ((0, 4),)),
+        ("numba", repeated, ((0, 4),)),
+        ("numba", repeated, ((0, 1), (1, 3), (3, 4))),
         ("reference", in_slices, ((0, 1), (1, 3), (3, 4))),
         ("reference", None, ((3, 4), (1, 2), (0, 1), (2, 3))),
     ):
         variables, optimizer = make_variables(dtype=dtype), MAKE[name]()
         homes(variables, groups)
         optimizer.build(variables)
+        gradient = flat(make_gradients(0, variables), variables)
         for t in range(4):
             gradients = make_gradients(t, variables)
+            optimizer.learning_rate = 0.01 / (t + 1)
             if backend is None:
                 optimizer.apply_gradients(zip(gradients, variables, strict=True))
             else:
-                optimizer.step(flat(gradients, variables), backend, for_slices)
+                gradient[...] = flat(gradients, variables)
+                optimizer.step(gradient if slicer is repeated else gradient.copy(), backend, slicer)
         results.append(state(optimizer, variables))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
@@ -181,7 +195,7 @@ def test_untrained_neighbours_and_padding_stay_what_they_are():
     variables = make_variables()
     give_home(variables)
     frozen = variables[1].numpy()
-    home = variables[0].array.base
+    home = variables[0].array.base.view("float32")
     optimizer = optimizers.AdamW(weight_decay=0.5)
     trained = [variables[0], *variables[2:]]
     optimizer.build(trained)

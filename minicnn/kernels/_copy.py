@@ -1,0 +1,49 @@
+"""Rows of a whole batch, to and from where a chunk's kernels find them, at the start and the end of a program.
+
+The kernels of a program read and write the same memory every time; a batch lies somewhere else each time. So a program
+begins and ends with copies whose other side is an address in a `cell`, which is written before each run. A chunk copies
+its own rows, in its own thread.
+"""
+
+import ctypes
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.kernels._jit import config, kernel
+
+
+@intrinsic
+def _copy(typing_context, array, address, is_inwards):  # type: ignore[no-untyped-def]
+    """Copy as many bytes as the array has from an address, or to it."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        own = context.make_array(array)(context, builder, args[0])
+        other = builder.inttoptr(args[1], own.data.type)
+        inwards = builder.icmp_signed("!=", args[2], ir.Constant(args[2].type, 0))
+        target, source = builder.select(inwards, own.data, other), builder.select(inwards, other, own.data)
+        cgutils.raw_memcpy(builder, target, source, own.nitems, own.itemsize)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), generate
+
+
+if config.DISABLE_JIT:
+
+    def _copy(array: np.ndarray, address: int, is_inwards: int) -> None:
+        own, other = array.ctypes.data, int(address)
+        ctypes.memmove(*((own, other) if is_inwards else (other, own)), array.nbytes)
+
+
+@kernel
+def copy_in(place: np.ndarray, cells: np.ndarray, index: int) -> None:
+    """place (bytes,), overwritten, from the address in cells[index]."""
+    _copy(place, cells[index], 1)
+
+
+@kernel
+def copy_out(place: np.ndarray, cells: np.ndarray, index: int) -> None:
+    """The memory at the address in cells[index], overwritten, from place (bytes,)."""
+    _copy(place, cells[index], 0)
