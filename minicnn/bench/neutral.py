@@ -115,7 +115,7 @@ class Network:
             draw, draw_noise = (np.random.default_rng([SEED, k]).random for k in range(2))
             patches = draw((number, 4, 4, channels), np.float32)
             rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
-            images = patches[:, rows[:, np.newaxis], columns]
+            images = np.ascontiguousarray(patches[:, rows[:, np.newaxis], columns])
             images += np.float32(0.1) * draw_noise(images.shape, np.float32)
             labels = (patches[:, 0, 0, 0] * max(2, self.classes)).astype(int)
         if self.input_scale != 1:

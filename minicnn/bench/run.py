@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.bench import fresh, machine, peers
-from minicnn.bench.check import disagreement
+from minicnn.bench.check import DENORMAL_TOLERANCES, TOLERANCES, disagreement
 from minicnn.bench.neutral import Convolution, Network
 from minicnn.bench.results import FAILED, MISSING, OK, WRONG, Measured, Series
 from minicnn.bench.session import DeadWorker, Session, Worker, cpus
 from minicnn.bench.table import Contestant, Effort, Measurement
 
 Case = Network | Convolution
+SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 Answers = dict[str, np.ndarray]
 Say = Callable[[str], object]
 REFERENCE = "reference"
@@ -193,10 +194,12 @@ class Contest:
     def _right_ones(self, entry: Entry) -> tuple[dict[str, float], list[str]]:
         """Seconds of the first call by variant that agrees with the reference, and what is to be said of the others."""
         right, notes = {}, []
+        is_denormal = isinstance(self.case, Network) and self.case.input_scale < SMALLEST_NORMAL
+        tolerances = DENORMAL_TOLERANCES if is_denormal else TOLERANCES
         for each in entry.variants:
             if why := each.get("error"):
                 notes.append(f"{each['variant']}: {why}")
-            elif why := disagreement(load(each["answers"]), self._reference_answers()):
+            elif why := disagreement(load(each["answers"]), self._reference_answers(), tolerances):
                 entry.status = WRONG
                 notes.append(f"{each['variant']} is wrong: {why}")
             else:

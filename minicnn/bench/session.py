@@ -18,7 +18,7 @@ ROOT = Path(minicnn.__file__).parents[1]
 PATIENCE_S = 900.0
 """For one answer; XLA takes a minute to compile a training step. Who takes longer is ended."""
 BUSY = "while True:\n    for k in range(1000):\n        k * k"
-NO_LIMIT = str(1 << 32)
+NO_LIMIT, LARGEST = str(1 << 32), str(1 << 25)  # of glibc, which ignores a larger M_MMAP_THRESHOLD
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here, not between fork and exec
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; outlives exec
 
@@ -30,7 +30,7 @@ def environment(threads: int) -> dict[str, str]:
     """
     shared = {
         "MALLOC_TRIM_THRESHOLD_": NO_LIMIT,
-        "MALLOC_MMAP_THRESHOLD_": NO_LIMIT,
+        "MALLOC_MMAP_THRESHOLD_": LARGEST,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -95,7 +95,7 @@ def test_one_number_from_start_to_file(tmp_path, capsys):
 
 
 def test_when_ours_is_wrong_the_status_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("minicnn.bench.run.disagreement", lambda answers, expected: "y differs")
+    monkeypatch.setattr("minicnn.bench.run.disagreement", lambda answers, expected, tolerances: "y differs")
     assert (
         cli.run(["bench", "--quick", "--only", "inference/book/1", "--peers", REFERENCE, "--threads", "1"])
         == 1

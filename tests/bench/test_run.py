@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minicnn.bench import peers, results
-from minicnn.bench.check import disagreement
+from minicnn.bench.check import DENORMAL_TOLERANCES, disagreement
 from minicnn.bench.session import Busy, DeadWorker, Session, environment
 from minicnn.bench.table import Contestant
 from tests.bench.conftest import CONVOLUTION, EFFORT, NET, contest
@@ -96,6 +96,12 @@ def test_disagreement_names_what_differs():
     expected = {"losses": np.array([2.0, 1.0]), "gradient 3": np.eye(3)}
     assert disagreement({"losses": expected["losses"] + 1e-5, "gradient 3": np.eye(3)}, expected) == ""
     assert "losses differs by" in disagreement({"losses": expected["losses"] + 1e-3}, expected)
+    off = {"gradient 3": np.eye(3) * 1.03}
+    assert "gradient 3 differs by" in disagreement(off, expected)
+    assert disagreement(off, expected, DENORMAL_TOLERANCES) == ""
+    assert "losses differs by" in disagreement(
+        {"losses": expected["losses"] + 1e-3}, expected, DENORMAL_TOLERANCES
+    )
     assert "gradient 3 has shape (3,)" in disagreement({"gradient 3": np.ones(3)}, expected)
 
 
@@ -103,7 +109,8 @@ def test_every_process_gets_the_same_environment(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     got = environment(2)
     assert got["OMP_NUM_THREADS"] == got["OPENBLAS_NUM_THREADS"] == "2"
-    assert int(got["MALLOC_MMAP_THRESHOLD_"]) == int(got["MALLOC_TRIM_THRESHOLD_"]) >= 1 << 31
+    assert int(got["MALLOC_TRIM_THRESHOLD_"]) >= 1 << 31
+    assert int(got["MALLOC_MMAP_THRESHOLD_"]) == 4 * 1024 * 1024 * 8  # DEFAULT_MMAP_THRESHOLD_MAX of glibc
     assert got["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
