@@ -9,6 +9,7 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,27 +19,39 @@ from minicnn.errors import MALFORMED, DataError, shortened
 
 if TYPE_CHECKING:
     from minicnn.models import Sequential
+    from minicnn.saving.inspection import Inspection
 
 CONFIG, WEIGHTS, HISTORY, METRICS = "config.json", "model.weights.h5", "history.json", "metrics.json"
 
 
 class Examples(NamedTuple):
-    """Images of a data set, as a model takes them."""
+    """Images of a data set, as a model takes them once they are `scaled`."""
 
     images: np.ndarray
-    """(N, H, W, 1) float32 from 0 to 1."""
+    """(N, H, W, 1) float32 from 0 to 1; before, numbers from 0 to 255 as the file has them: MNIST's are bytes."""
     labels: np.ndarray
     """(N,) int64 from 0."""
 
 
-def load_examples(path: Path | None) -> tuple[Examples, Examples]:
+def load_unscaled(path: Path | None) -> tuple[Examples, Examples]:
     """Training and test examples of MNIST, or of the data set at `path` (see `datasets.mnist.load_data`)."""
     from minicnn.datasets import mnist
 
-    return tuple(
-        Examples(np.divide(images[..., np.newaxis], 255, dtype=np.float32), labels.astype(np.int64))
-        for images, labels in mnist.load_data(path)
-    )  # type: ignore[return-value]
+    training, test = (
+        Examples(images[..., np.newaxis], labels.astype(np.int64)) for images, labels in mnist.load_data(path)
+    )
+    return training, test
+
+
+def scaled(examples: Examples) -> Examples:
+    """The images as floats from 0 to 1."""
+    return examples._replace(images=np.divide(examples.images, 255, dtype=np.float32))
+
+
+def load_examples(path: Path | None) -> tuple[Examples, Examples]:
+    """`load_unscaled`, scaled."""
+    training, test = load_unscaled(path)
+    return scaled(training), scaled(test)
 
 
 def book_net(input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10) -> "Sequential":
@@ -154,12 +167,43 @@ def load_run(folder: Path) -> tuple["Sequential", dict[str, Any]]:
     Raises:
         ValueError: no such folder, or a file in it that isn't what it must be.
     """
-    from minicnn.engine.parameters import Variable, shapes_only
-    from minicnn.models import Sequential
+    from minicnn.engine.parameters import Variable
     from minicnn.saving.archive import read_file
     from minicnn.saving.hdf5 import Reader
-    from minicnn.saving.json_config import parse_config
     from minicnn.saving.weights import give, read_weights
+
+    model, training = _read_config(folder)
+    weights = folder / WEIGHTS
+    try:
+        give(read_weights(model, Reader(read_file(weights))), Variable.fill, weights)
+    except DataError as error:
+        raise DataError(f"{weights} must hold the weights of the model. {shortened(error)}") from error
+    return model, training
+
+
+def inspect_run(folder: Path) -> "Inspection":
+    """What is in the folder of a run, without its weights.
+
+    Raises:
+        ValueError: as `load_run`, but for what is in the file of weights.
+    """
+    from minicnn.saving.archive import read_file
+    from minicnn.saving.inspection import Inspection
+
+    model, training = _read_config(folder)
+    content = read_file(folder / WEIGHTS)
+    properties = {"weights": WEIGHTS, "bytes": f"{len(content):,}", "sha256": sha256(content).hexdigest()}
+    return Inspection(
+        model, {name: str(value) for name, value in training.items() if value is not None}, properties
+    )
+
+
+def _read_config(folder: Path) -> tuple["Sequential", dict[str, Any]]:
+    """The model of a run, its variables without values, and how it was trained."""
+    from minicnn.engine.parameters import shapes_only
+    from minicnn.models import Sequential
+    from minicnn.saving.archive import read_file
+    from minicnn.saving.json_config import parse_config
 
     path = folder / CONFIG
     if not path.is_file() or not (folder / WEIGHTS).is_file():
@@ -178,11 +222,6 @@ def load_run(folder: Path) -> tuple["Sequential", dict[str, Any]]:
             model = Sequential.from_config(model_config)
     except (ValueError, *MALFORMED) as error:
         raise DataError(f"{path} must describe a model. Building it failed: {shortened(error)}") from error
-    weights = folder / WEIGHTS
-    try:
-        give(read_weights(model, Reader(read_file(weights))), Variable.fill, weights)
-    except DataError as error:
-        raise DataError(f"{weights} must hold the weights of the model. {shortened(error)}") from error
     return model, training
 
 

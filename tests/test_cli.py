@@ -1,8 +1,10 @@
 """The command line: a run and what it leaves; bad input is one line on stderr and exit status 2."""
 
+import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -173,6 +175,13 @@ class TestRun:
             np.testing.assert_allclose(shown, probabilities, atol=5.1e-5)  # two decimals of a percentage
             bars = [line.count("█") for line in lines[first + 1 : first + 11]]
             assert bars.index(max(bars)) == probabilities.argmax()
+
+    def test_summary_with_details(self, capsys):
+        assert cli.run(["summary", "--details"]) == 0
+        shown = capsys.readouterr().out
+        assert "18×18" in shown or "18 × 18" in shown  # what a unit of the third convolution sees
+        assert cli.run(["summary"]) == 0
+        assert len(capsys.readouterr().out) < len(shown)
 
     def test_summary(self, folder, capsys):
         assert cli.run(["summary"]) == 0
@@ -439,7 +448,7 @@ class TestStudy:
         from minicnn.study.experiments import dense_vs_conv
 
         tiny = {"train": 64, "test": 32, "epochs": 1, "seeds": 1}
-        monkeypatch.setattr(type(dense_vs_conv.DENSE_VS_CONV), "size", lambda self, quick: tiny)
+        monkeypatch.setattr(type(dense_vs_conv.DENSE_VS_CONV), "size", lambda self, data, quick: tiny)
         out = tmp_path / "run"
         assert cli.run(["study", "dense-vs-conv", "--quick", "--seed", "3", "--out", str(out)]) == 0
         assert sorted(path.name for path in out.iterdir()) == ["errors.png", "report.md", "results.json"]
@@ -517,6 +526,74 @@ def test_inspect(saved, capsys):
 
 
 @pytest.mark.parametrize(
+    ("file", "texts"),
+    [
+        (
+            "m.weights.h5",
+            ("layers/dense/vars/0", "(3, 2)", "float32", "arrays: ", "numbers: ", "optimizer/vars/0"),
+        ),
+        ("m.onnx", ("MatMul", "(N, 3)", "(3, 2)", "float", "producer: minicnn", "opset: ai.onnx 20")),
+    ],
+)
+def test_inspecting_weights_and_onnx(file, texts, saved, tmp_path, capsys):
+    path = tmp_path / file
+    assert cli.run(["convert", str(saved / "m.keras"), str(path)]) == 0
+    assert cli.run(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    for text in (*texts, f"sha256: {hashlib.sha256(path.read_bytes()).hexdigest()}"):
+        assert text in shown
+
+
+def test_what_a_file_says_gives_the_terminal_no_orders(tmp_path, capsys):
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("\x1b[2Jx[red]", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["x"])], "g", [value], [value])
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    assert cli.run(["inspect", str(tmp_path / "m.onnx")]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "[2Jx[red]" in shown
+
+
+def test_the_folder_of_a_run_is_inspected_and_converted(trained, tmp_path, capsys):
+    assert cli.run(["inspect", str(trained)]) == 0
+    shown = capsys.readouterr().out
+    digest = hashlib.sha256((trained / "model.weights.h5").read_bytes()).hexdigest()
+    for text in ("Model:", "Trained with:", "epochs: 2", "optimizer: adam", "learning_rate: 0.01", digest):
+        assert text in shown
+    assert cli.run(["convert", str(trained), str(tmp_path / "out.keras")]) == 0
+    model, _ = runs.load_run(trained)
+    for ours, theirs in zip(
+        model.get_weights(), models_load(tmp_path / "out.keras").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.any()
+
+
+def test_inspecting_a_run_reads_no_weights(trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    (folder / "model.weights.h5").write_bytes(b"damaged")
+    assert cli.run(["inspect", str(folder)]) == 0
+    (folder / "model.weights.h5").unlink()
+    assert cli.run(["inspect", str(folder)]) == 2
+    assert "A run is a folder with" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_says_where(folder, tmp_path):
+    data, out = f"{folder}/digits.npz", tmp_path / "run"
+    options = ["--optimizer", "sgd", "--learning-rate", "1e30", "--epochs", "1", "--batch-size", "50"]
+    command = [sys.executable, "-m", "minicnn", "train", *options, "--data", data, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    # The first step leaves weights near 1e28, which the first convolution of the second survives and the next doesn't.
+    assert "at step 2" in last and "layer 'conv2d_1'" in last
+    assert "Traceback" not in done.stderr
+    assert not (out / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["convert", "m.keras", "out.txt"], "OUT must end in one of .keras, .weights.h5, .onnx"),
@@ -527,12 +604,16 @@ def test_inspect(saved, capsys):
             ["convert", "m.weights.h5", "out.keras", "--model", "nets.py:small"],
             "must hold the weights of model",
         ),
-        (["inspect", "m.weights.h5"], "`filepath` must end in .keras"),
+        (["inspect", "nets.py"], "`filepath` must end in .keras, .weights.h5, .onnx. Received"),
+        (["inspect", "damaged.onnx"], "'damaged.onnx' can't be inspected: it must be an ONNX model"),
+        (["inspect", "damaged.weights.h5"], "'damaged.weights.h5' can't be inspected: it"),
         (["inspect", "none.keras"], "none.keras"),
     ],
 )
 def test_wrong_files(arguments, message, saved, capsys, monkeypatch):
     monkeypatch.chdir(saved)
+    for name in ("damaged.onnx", "damaged.weights.h5"):
+        (saved / name).write_bytes(b"\x0a\xffdamaged")
     assert cli.run(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

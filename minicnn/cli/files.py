@@ -1,12 +1,15 @@
 """Models in files: from one format to another, and what is in one."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minicnn.cli.app import app
 from minicnn.cli.options import ModelOption
+
+if TYPE_CHECKING:
+    from minicnn.saving.inspection import Table
 
 FORMATS = (".keras", ".weights.h5", ".onnx")
 
@@ -57,14 +60,43 @@ def read(source: Path, model: str | None, compile: bool) -> Any:
 
 
 @app.command()
-def inspect(file: Annotated[Path, typer.Argument(metavar="FILE.keras", help="A saved model.")]) -> None:
-    """Show a saved model's layers, how it was compiled, and its digest; no weights are read, no code is run."""
+def inspect(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A .keras, .weights.h5 or .onnx file, or a folder that `minicnn train` left."
+        ),
+    ],
+) -> None:
+    """Show a file's layers or arrays, how it was trained, and its digest; no weights are read, no code is run."""
+    from minicnn import runs
     from minicnn.saving.inspection import inspect_file
 
-    found = inspect_file(file)
-    found.model.summary()
-    for title, settings in (("Compiled with", found.compiled), ("File", found.properties)):
+    found = runs.inspect_run(file) if file.is_dir() else inspect_file(file)
+    if found.model is not None:
+        found.model.summary()
+    for table in found.tables:
+        show(table)
+    chosen = "Trained with" if file.is_dir() else "Compiled with"
+    for title, settings in ((chosen, found.compiled), ("File", found.properties)):
         if settings:
             typer.echo(f"{title}:")
             for name, value in settings.items():
                 typer.echo(f"  {name}: {value}")
+
+
+def show(table: "Table") -> None:
+    """Print a table; whatever a file says is plain text."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        drawn.add_row(*(Text(readable_part(cell)) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def readable_part(text: str) -> str:
+    """At most 200 characters, and none that a terminal obeys."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:200])

@@ -112,9 +112,13 @@ class Mean(Metric):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add `values`: a number, or an array whose axes behind the first are averaged, with weights that fit."""
         values, weights = _by_sample(values, sample_weight, np.mean)
-        self.total.assign_add(values.sum())
         samples = len(values) if values.ndim else 1
-        self.count.assign_add(samples if weights is None else weights.sum())
+        self.add(values.sum(), samples if weights is None else weights.sum())
+
+    def add(self, total: float, count: float) -> None:
+        """Add values whose weighted sum is `total` and whose weights' sum is `count`."""
+        self.total.array += total
+        self.count.array += count
 
     def result(self) -> Any:
         count = float(self.count.array)

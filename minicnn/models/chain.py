@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from minicnn.layers.input_layer import InputLayer
 from minicnn.layers.layer import UNKNOWN_SIZE, Layer
 from minicnn.layers.symbolic import BatchShape, SymbolicTensor
 from minicnn.models.wants import Wants
+
+_VERSION = attrgetter("version")
 
 MAX_EXECUTORS = 16
 """Kinds of runs (image sizes, wanted values, …) whose memory a model keeps."""
@@ -253,7 +256,7 @@ class Chain(Layer):
     @property
     def weights_version(self) -> int:
         """Counts the changes of all variables; to be read after `parameters`."""
-        return sum(variable.version for variable in self._counted)
+        return sum(map(_VERSION, self._counted))
 
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         """The outputs for an array (N, …), all in one batch; a symbolic tensor for a symbolic one.
@@ -294,20 +297,22 @@ class Chain(Layer):
 
     def run_batch(self, x: np.ndarray, training: bool = False) -> Any:
         """Outputs for one batch of the model's dtype; owned arrays, a list if the model was made with a list."""
-        names = tuple(tap.name for tap in self._taps)
-        wants = Wants(x.shape[1:], training, intermediates=names if len(names) > 1 else ())
+        names = tuple([tap.name for tap in self._taps]) if len(self._taps) > 1 else ()
+        wants = Wants(x.shape[1:], training, intermediates=names)
         with self.executor(wants) as executor:
             batch = executor.run(
                 self.parameters(), x, step=next(self._calls) if training else 0, version=self.weights_version
             )
         if self.has_single_output:
             return batch.outputs
-        return [batch.outputs] if len(names) == 1 else [batch.values[name] for name in names]
+        return [batch.values[name] for name in names] or [batch.outputs]
 
     def check_input_shape(self, input_shape: BatchShape) -> None:
         if self._start is None:
             return
         expected = self._start.shape
+        if expected[1:] == input_shape[1:]:
+            return
         if len(input_shape) != len(expected) or any(
             size is not None and came is not None and size != came
             for size, came in zip(expected[1:], input_shape[1:], strict=False)
@@ -329,8 +334,11 @@ def join_loss(chain: Sequence[ops.Op], loss: ops.Loss | None) -> list[ops.Op]:
     """Append the loss; a cross-entropy from logits takes the place of the softmax or sigmoid it contains."""
     if loss is None:
         return list(chain)
-    replaced = isinstance(loss, ops.SoftmaxCrossEntropy | ops.SigmoidCrossEntropy)
-    return [*(chain[:-1] if replaced else chain), loss]
+    rest = list(chain)
+    if isinstance(loss, ops.SoftmaxCrossEntropy | ops.SigmoidCrossEntropy):
+        while isinstance(rest.pop(), ops.Identity):
+            pass
+    return [*rest, loss]
 
 
 def single_chain(starts: list[SymbolicTensor], taps: list[SymbolicTensor]) -> list[SymbolicTensor]:

@@ -173,9 +173,9 @@ class ArrayData(IndexedData):
 
     def gather(self, rows: np.ndarray) -> Batch:
         x, y, weight = self.arrays
-        x = x.take(rows, axis=0)
-        y = None if y is None else y.take(rows, axis=0)
-        weight = None if weight is None else weight.take(rows)
+        x = x[rows]  # not `take`, which copies a whole array first that isn't C-contiguous
+        y = None if y is None else y[rows]
+        weight = None if weight is None else weight[rows]
         if self.check_each:
             arguments.check_finite(x, y, weight)
         return cast(x, y, weight)

@@ -1,19 +1,23 @@
-"""What each layer of a model takes and sees, from the shapes alone: multiply-adds, bytes, receptive fields."""
+"""What each layer of a model takes and sees, from the shapes alone: multiply-adds, bytes, receptive fields; and which
+units never wake up on given images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn.engine import ops, work
 from minicnn.engine.plan import Plan, make_plan
 from minicnn.layers.layer import UNKNOWN_SIZE, Layer
+from minicnn.models.wants import Wants
 
 if TYPE_CHECKING:
     from minicnn.models.chain import Chain
+    from minicnn.models.model import Model
 
 Span = tuple[Layer, int, int]
 """A layer and the positions of its first op and of the one after its last."""
@@ -45,6 +49,26 @@ def layer_details(model: Chain) -> dict[str, Details]:
             tuple(max(axis) - min(axis) + 1 if axis else 0 for axis in spatial(seen, model)),
         )
     return found
+
+
+def dead_units(model: Model, x: Any) -> dict[str, np.ndarray]:
+    """For each layer that ends in a ReLU, which of its units, or channels, are 0 for every sample at every position.
+
+    Args:
+        x: samples (N, …) as the model takes them.
+
+    Raises:
+        ValueError: samples that the model doesn't take.
+    """
+    x = np.ascontiguousarray(model.build_for(np.asarray(x)), model.dtype)
+    plan, spans = unfused(model)
+    steps = {
+        layer.name: plan.steps[start:stop] for layer, start, stop in spans if not hasattr(layer, "layers")
+    }
+    names = tuple(n for n, parts in steps.items() if any(isinstance(step.op, ops.ReLU) for step in parts))
+    with model.executor(Wants(x.shape[1:], intermediates=names)) as executor:
+        values = executor.run(model.parameters(), x, version=model.weights_version).values
+    return {name: ~(values[name] != 0).any(tuple(range(values[name].ndim - 1))) for name in names}
 
 
 def unfused(model: Chain) -> tuple[Plan, list[Span]]:

@@ -365,7 +365,8 @@ class Model(Chain):
             wants: any of 'weights' (every trainable weight), 'input' (x), and names of layers (their outputs).
 
         Raises:
-            ValueError: a name that no layer has; otherwise as `fit`.
+            ValueError: a name that no layer has, or that of a softmax or sigmoid which the loss, computed from the
+                logits, takes the place of; otherwise as `fit`.
         """
         steps = self._compiled_steps("gradients")
         data = make_data(x, y, sample_weight, batch_size=_length(x))

@@ -15,7 +15,8 @@ from minicnn.engine.parallel import Batch as Result
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
-from minicnn.engine.threads import for_slices
+from minicnn.engine.slices import Sliced
+from minicnn.models.chain import join_loss
 from minicnn.models.data import ArrayData, Batch, Data
 from minicnn.models.divergence import Divergence, find_divergence, find_spoilt_weights
 from minicnn.models.wants import Wants
@@ -41,6 +42,8 @@ class Steps:
         self._weighted: list[Any] = []
         self._trainable = model.trainable_variables if model.built else None
         self._loss_op: ops.Loss | None = None
+        self._has_penalties = False
+        self._seeds: dict[ops.Shape, np.ndarray] = {}
         self.divergence: Divergence | None = None
         """Where the first value that isn't finite appeared, since the last `fit` began."""
 
@@ -64,6 +67,7 @@ class Steps:
         loss.check_targets(every, (len(every), *output_shape))
         if self._metrics is None:
             self._resolve_metrics(y.shape, (len(y), *output_shape))
+        self._has_penalties = any(v.regularizer is not None for v in model.variables)
         if training:
             if not self.trainable_variables:
                 warnings.warn("The model does not have any trainable weights.", stacklevel=3)
@@ -125,6 +129,7 @@ class Steps:
     ) -> tuple[float, dict[str, np.ndarray], np.ndarray | None, dict[str, np.ndarray]]:
         """(loss, gradients by path, gradient of the input, gradients by layer), all owned."""
         x = self._input(batch.x)
+        self._check_remain(x.shape[1:], values)
         variables = self.model.trainable_variables if weights else []
         paths = tuple(v.path for v in variables)
         wants = Wants(x.shape[1:], False, self.loss_op, paths, values)
@@ -140,6 +145,16 @@ class Steps:
             by_layer.pop(INPUT, None),
             by_layer,
         )
+
+    def _check_remain(self, input_shape: ops.Shape, names: tuple[str, ...]) -> None:
+        """Refuse a layer in whose place the loss stands: its output is never computed."""
+        computed = {INPUT, *(op.name for op in join_loss(self.model.lower_layers(input_shape), self.loss_op))}
+        for name in names:
+            if name not in computed:
+                raise ValueError(
+                    f"`wants` must name layers before '{name}': the loss is computed from the logits, so that there "
+                    f"is no gradient of that layer's output. Received {name!r}."
+                )
 
     def _input(self, x: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self.model.adjust_rank(x), self.model.dtype)
@@ -167,7 +182,7 @@ class Steps:
         """Run a batch; the seed is the gradient of the reduced loss by each sample's loss."""
         shape = (len(x), *executor.plan.output_shape)
         target = self.required_loss.targets(_required(batch.y), shape, self.model.dtype)
-        seed = self.required_loss.seed(shape[:-1], batch.sample_weight, self.model.dtype)
+        seed = self._seed(shape[:-1], batch.sample_weight)
         step = int(self.optimizer.iterations.array)
         result = executor.run(
             self.model.parameters(),
@@ -179,20 +194,30 @@ class Steps:
         )
         return result, seed
 
+    def _seed(self, shape: ops.Shape, sample_weight: np.ndarray | None) -> np.ndarray:
+        """The gradient of the reduced loss by each sample's loss."""
+        if sample_weight is not None:
+            return self.required_loss.seed(shape, sample_weight, self.model.dtype)
+        if shape not in self._seeds:
+            self._seeds = {shape: self.required_loss.seed(shape, None, self.model.dtype)}
+        return self._seeds[shape]
+
     def _apply(self, executor: Executor) -> None:
         """Add the penalties' gradients, then one optimizer step, slice by slice over the threads."""
         add_penalty_gradients(self.trainable_variables, executor.gradients)
-        self.optimizer.step(executor.gradient, self.model.backend, for_slices)
+        self.optimizer.step(executor.gradient, self.model.backend, Sliced)
 
     # Counting
 
     def _loss(self, result: Result, seed: np.ndarray) -> float:
         """The reduced loss, ⟨losses, seed⟩, the seed being its gradient and it linear in them; plus the penalties."""
-        total = float(np.sum(result.losses * seed, dtype=np.float64))
-        return total + sum(float(penalty) for penalty in self.model.losses)
+        total = float((result.losses * seed).sum(dtype=np.float64))
+        if self._has_penalties:
+            total += sum(float(penalty) for penalty in self.model.losses)
+        return total
 
     def _count(self, batch: Batch, result: Result, loss: float) -> None:
-        self.loss_tracker.update_state(loss, sample_weight=len(batch.x))
+        self.loss_tracker.add(loss * len(batch.x), len(batch.x))
         for metric in self._metrics or ():
             metric.update_state(batch.y, result.outputs)
         for metric in self._weighted:

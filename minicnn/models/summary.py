@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.models.details import Details, layer_details
+from minicnn.models.details import dead_units, layer_details
 from minicnn.registry import class_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def summary(
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
     *,
-    details: bool = False,
+    details: Any = False,
 ) -> None:
     """Print the layers of `model`, their output shapes and parameter counts, and the totals.
 
@@ -44,14 +44,19 @@ def summary(
         layer_range: names or regular expressions of the first and the last layer shown.
         details: whether further columns say, for one image, how many multiply-adds a layer takes (every tap of every
             position, padding included), how large its output is, and how much of the image a unit in the middle sees.
+            Samples (N, …) in place of True: also how many units of a layer that ends in a ReLU are 0 on all of them.
 
     Raises:
-        ValueError: a column under 4 characters; a `layer_range` that is not two strings or matches nothing.
+        ValueError: a column under 4 characters; a `layer_range` that is not two strings or matches nothing;
+            samples that the model doesn't take.
     """
     from rich.console import Console
 
-    table = empty_table(line_length, positions, show_trainable, details)
-    known = layer_details(model) if details and model.built else {}
+    samples = None if isinstance(details, bool) else details
+    details = samples is not None or details
+    dead = dead_units(model, samples) if samples is not None else None
+    table = empty_table(line_length, positions, show_trainable, details, dead is not None)
+    known = details_cells(model, dead) if details else {}
     for layer in layers_in_range(model.layers, layer_range):
         for row in layer_rows(layer, expand_nested, show_trainable, known if details else None):
             table.add_row(*row)
@@ -71,7 +76,11 @@ def summary(
 
 
 def empty_table(
-    line_length: int | None, positions: Sequence[float] | None, show_trainable: bool, details: bool = False
+    line_length: int | None,
+    positions: Sequence[float] | None,
+    show_trainable: bool,
+    details: bool = False,
+    dead: bool = False,
 ) -> "Table":
     """The table's columns, their widths rounded down one after the other."""
     from rich.table import Column, Table
@@ -85,6 +94,10 @@ def empty_table(
         headers |= {"Multiply-adds": "right", "Memory": "right", "Receptive field": "right"}
         if positions is None:
             ends, width = [0.62 * end for end in ends] + [0.77, 0.89, 1.0], width + 34
+    if dead:
+        headers |= {"Dead units": "right"}
+        if positions is None:
+            ends, width = [0.90 * end for end in ends] + [1.0], width + 14
     line_length = line_length or min(width, shutil.get_terminal_size().columns - 4)
 
     columns, current = [], 0
@@ -124,10 +137,10 @@ def layer_rows(
     layer: Any,
     expand_nested: bool,
     show_trainable: bool,
-    known: Mapping[str, Details] | None = None,
+    known: Mapping[str, list[str]] | None = None,
     depth: int = 0,
 ) -> list[list[str]]:
-    """The row of one layer, and below it the rows of the layers it holds; `known` are details by layer, if wanted."""
+    """The row of one layer, and below it the rows of the layers it holds; `known` are cells of details, if wanted."""
     prefix = "   " * depth + "└ " if depth else ""
     output = getattr(layer, "output", None)  # there is none before the layer is called
     row = [
@@ -141,7 +154,7 @@ def layer_rows(
         else:
             row.append(bold(marked(NUMBER, "Y") if layer.trainable else marked(NO, "N")))
     if known is not None:
-        row += detail_cells(known.get(layer.name))
+        row += known.get(layer.name, known[""])
     rows = [row]
     if expand_nested:
         for inner in getattr(layer, "layers", ()):
@@ -149,12 +162,15 @@ def layer_rows(
     return rows
 
 
-def detail_cells(details: Details | None) -> list[str]:
-    """Multiply-adds, bytes and the receptive field of one layer."""
-    if details is None:
-        return ["?"] * 3
-    field = "×".join(map(str, details.receptive_field)) or "-"
-    return [marked(NUMBER, f"{details.multiply_adds:,}"), readable(details.nbytes), field]
+def details_cells(model: Any, dead: Mapping[str, np.ndarray] | None) -> dict[str, list[str]]:
+    """By layer: multiply-adds, bytes, the receptive field, and dead units if they are known; under '' for others."""
+    cells = {}
+    for name, details in (layer_details(model) if model.built else {}).items():
+        field = "×".join(map(str, details.receptive_field)) or "-"
+        cells[name] = [marked(NUMBER, f"{details.multiply_adds:,}"), readable(details.nbytes), field]
+        if dead is not None:
+            cells[name].append(f"{dead[name].sum()} of {dead[name].size}" if name in dead else "-")
+    return cells | {"": ["?"] * (3 if dead is None else 4)}
 
 
 def total_lines(model: Any) -> list[str]:

@@ -27,7 +27,6 @@ DIGEST_PREFIX = b"minicnn weights, sha256 of what follows byte 512: "
 CHECKSUM_NBYTES = 4
 MAX_LINKS_IN_ALL = 100_000
 """10,000 layers of two groups and a few arrays; many groups may share one index."""
-KINDS = {"f": "floats", "i": "signed integers", "u": "unsigned integers"}
 
 
 class Group(NamedTuple):
@@ -45,8 +44,12 @@ class Needed(NamedTuple):
     """What an array in the file must be."""
 
     shape: tuple[int, ...]
-    kind: str = "f"
-    """NumPy's letter: 'f' float16, 32 or 64; 'i' and 'u' integers of any size."""
+    dtype: str = "float32"
+    """Exactly this one; integers may be of another size: Keras counts steps in 64 bits on TensorFlow, else in 32."""
+
+    def allows(self, dtype: np.dtype) -> bool:
+        needed = np.dtype(self.dtype)
+        return dtype == needed if needed.kind == "f" else dtype.kind == needed.kind
 
 
 def write_groups(groups: Iterable[Group]) -> bytes:
@@ -136,7 +139,7 @@ class Reader:
         """The arrays '0', '1', … of the group at `path`, which must be exactly those needed.
 
         Raises:
-            DataError: another number of arrays, or one of another shape, kind or storage; nothing was allocated.
+            DataError: another number of arrays, or one of another shape, dtype or storage; nothing was allocated.
         """
         links = self._group(path)
         if links is None:
@@ -150,6 +153,28 @@ class Reader:
             np.frombuffer(data[:nbytes], dtype).reshape(what.shape).copy()
             for (data, nbytes, dtype), what in zip(found, needed, strict=True)
         ]
+
+    def contents(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and type of every array in the file by path. A group that has several names is looked into once.
+
+        Raises:
+            DataError: a link out of the file, or no HDF5.
+        """
+        found: dict[str, tuple[tuple[int, ...], str]] = {}
+        seen, rest = {self._root.address}, [("", self._root)]
+        while rest:
+            path, group = rest.pop()
+            for name, link in sorted((self._links(group, path or "/") or {}).items(), reverse=True):
+                below = f"{path}/{name}" if path else name
+                check_link(link, below)
+                messages = read_header(self._source, link.address)
+                if not is_group(messages):
+                    array = read_array(self._source, messages)
+                    found[below] = array.shape, str(array.dtype)
+                elif link.address not in seen:
+                    seen.add(link.address)
+                    rest.append((below, link))
+        return dict(sorted(found.items()))
 
     def _group(self, path: str) -> dict[str, Link] | None:
         """What the group at `path` holds, None if there is no such group."""
@@ -173,16 +198,16 @@ class Reader:
         return self._groups[link.address]
 
     def _array(self, name: str, link: Link, needed: Needed) -> tuple[memoryview, int, np.dtype]:
-        """(bytes, how many of them count, dtype) of an array of the shape and kind needed."""
+        """(bytes, how many of them count, dtype) of an array of the shape and dtype needed."""
         check_link(link, name)
         messages = read_header(self._source, link.address)
         if is_group(messages):
             raise DataError(f"{name} must be an array. Received a group.")
         array = read_array(self._source, messages)
         dtype = array.dtype
-        if array.shape != needed.shape or isinstance(dtype, str) or dtype.kind != needed.kind:
+        if array.shape != needed.shape or isinstance(dtype, str) or not needed.allows(dtype):
             raise DataError(
-                f"{name} must hold {KINDS[needed.kind]} of shape {needed.shape}. "
+                f"{name} must have shape {needed.shape}, dtype {needed.dtype}. "
                 f"Received shape {array.shape}, dtype {dtype}."
             )
         nbytes = prod(needed.shape) * dtype.itemsize

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minicnn.checks import integer, one_of, only_default
+from minicnn.engine.algorithms import check_names
 from minicnn.engine.parameters import Variable, shapes_only
 from minicnn.errors import MALFORMED, DataError, shortened
 from minicnn.registry import deserialize_object, serialize_object
@@ -148,7 +149,7 @@ def compile_as(
     """
     from minicnn.models import compiling
 
-    own = {name: options[name] for name in ("backend", "fuse") if name in options}
+    own = {name: options[name] for name in ("backend", "fuse", "algorithm") if name in options}
     try:
         model.compile(**compiling.arguments(config, custom_objects), **own)
     except (ValueError, *MALFORMED) as error:
@@ -162,7 +163,8 @@ def options_of(model: Any) -> dict[str, Any]:
     from minicnn import __version__
 
     seeds = {layer.name: layer.drawn_seed for layer in random_layers(model)}
-    return {"minicnn": __version__, "backend": model.backend, "fuse": model.fuses, "seeds": seeds}
+    chosen = {"backend": model.backend, "fuse": model.fuses, "algorithm": model.algorithm}
+    return {"minicnn": __version__, **chosen, "seeds": seeds}
 
 
 def set_options(model: Any, options: Mapping[str, Any]) -> None:
@@ -171,9 +173,12 @@ def set_options(model: Any, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: not the content of minicnn.json.
     """
-    seeds = options.get("seeds", {})
-    if not isinstance(seeds, Mapping) or not isinstance(options.get("fuse", True), bool):
+    seeds, algorithm = options.get("seeds", {}), options.get("algorithm")
+    names = list(algorithm.values()) if isinstance(algorithm, Mapping) else [algorithm or ""]
+    are_kinds = [isinstance(seeds, Mapping), isinstance(options.get("fuse", True), bool)]
+    if not all(are_kinds) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{OPTIONS} must hold minicnn's options. Received {options!r}.")
+    check_names(algorithm)
     one_of("backend", options.get("backend", "numba"), ("numba", "reference"))
     for layer in random_layers(model):
         if layer.name in seeds:

@@ -124,7 +124,7 @@ def read_optimizer(model: Any, reader: Reader) -> list[Stored]:
 
 
 def read_group(reader: Reader, path: str, owner: str, variables: list[Variable]) -> list[Stored]:
-    needed = [Needed(v.shape, np.dtype(v.dtype).kind) for v in variables]
+    needed = [Needed(v.shape, v.dtype) for v in variables]
     return [
         Stored(variable, owner, array.astype(variable.dtype, copy=False))
         for variable, array in zip(variables, reader.read(path, needed), strict=True)

@@ -1,14 +1,14 @@
 """Trainings killed by SIGKILL at random moments, in real processes: see survivor.py."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-KILLS = 200 if os.environ.get("MINICNN_NIGHTLY") == "1" else 25
+KILLS = 25
+"""200 in `tests.saving.trials`."""
 
 
 @pytest.mark.jitted

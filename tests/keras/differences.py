@@ -15,7 +15,8 @@ SIGNATURES = {
         "the convolutions."
     ),
     "models.Sequential.compile": "As models.Model.compile.",
-    "models.Model.summary": "`details`, by keyword only: columns of multiply-adds, memory and receptive fields.",
+    "models.Model.summary": "`details`, by keyword only: columns of multiply-adds, memory, receptive "
+    "fields and, for given samples, dead units.",
     "models.Sequential.summary": "As models.Model.summary.",
     "layers.serialize": "The argument is called `item`: one function serializes every kind of object.",
     "losses.serialize": "As layers.serialize.",

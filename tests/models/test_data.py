@@ -1,6 +1,7 @@
 """Batches from arrays, datasets and generators, and every refusal."""
 
 import threading
+import tracemalloc
 import warnings
 from itertools import chain
 
@@ -443,6 +444,19 @@ class TestSplit:
     def test_weights_are_split_too(self):
         train, validation = split_validation(X, Y, np.arange(4), 0.25)
         assert train[2].tolist() == [0, 1, 2] and validation[2].tolist() == [3]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_batch_costs_no_copy_of_all_examples(order):
+    x = np.zeros((400, 50, 50), "float32", order=order)
+    data = make_data(x, np.zeros(400), None, batch_size=8, shuffle=True)
+    next(iter(data.epoch(0)))
+    tracemalloc.start()
+    try:
+        next(iter(data.epoch(1)))
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_unpack():

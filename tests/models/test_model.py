@@ -112,6 +112,33 @@ def test_gradients_are_those_of_the_training_step(net, batch):
     assert loss == pytest.approx(net.evaluate(x, y, verbose=0), rel=1e-6)
 
 
+def test_gradients_of_every_layer_but_the_softmax_that_the_loss_contains(batch):
+    x, y = batch
+    base = models.Sequential(
+        [
+            Input((8, 8, 2)),
+            layers.Flatten(),
+            layers.Dropout(0.5, name="drop"),
+            layers.Dense(3, name="logits"),
+        ],
+        name="base",
+    )
+    head = models.Sequential([Input((3,)), layers.Activation("softmax", name="softmax")], name="head")
+    net = models.Sequential([Input((8, 8, 2)), base, head])
+    net.compile("sgd", "categorical_crossentropy")
+    by_layer = net.gradients(x, y, wants="base").layers
+    # of a mean over six samples: what the logits' softmax is more than the target
+    np.testing.assert_allclose(by_layer["base"], (net(x) - y) / 6, rtol=0, atol=1e-7)
+    with pytest.raises(ValueError, match="`wants` must name layers before 'head'"):
+        net.gradients(x, y, wants=("base", "head"))
+    flat = models.Sequential([Input((8, 8, 2)), *base.layers, *head.layers])
+    flat.compile("sgd", "categorical_crossentropy")
+    by_layer = flat.gradients(x, y, wants=("drop", "logits")).layers
+    assert {name: array.shape for name, array in by_layer.items()} == {"drop": (6, 128), "logits": (6, 3)}
+    with pytest.raises(ValueError, match="`wants` must name layers before 'softmax'"):
+        flat.gradients(x, y, wants="softmax")
+
+
 def test_gradients_change_nothing(net, batch):
     net.compile("rmsprop", "categorical_crossentropy")
     before = net.get_weights()

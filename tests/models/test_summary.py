@@ -140,3 +140,30 @@ def test_details_of_every_layer():
     bare = models.Sequential([layers.Dense(2)])
     bare.summary(details=True, print_fn=lines.append)
     assert lines[1].count(" ? ") == 4  # nothing is known before it is built
+
+
+def test_dead_units_of_given_samples():
+    """Dead: 0 for all of them at every position."""
+    inner = models.Sequential(
+        [Input((8,)), layers.Dense(3, name="linear"), layers.ReLU(name="relu")], name="inner"
+    )
+    conv = layers.Conv2D(2, 3, activation="relu", name="conv")
+    model = models.Sequential([Input((4, 4, 1)), conv, layers.Flatten(name="flat"), inner, layers.Dense(2)])
+    conv.set_weights([np.stack([np.ones((3, 3, 1)), -np.ones((3, 3, 1))], -1), np.zeros(2)])
+    inner.layers[0].set_weights([np.zeros((8, 3)), np.array([-1.0, 1.0, -1.0])])
+    samples = np.ones((5, 4, 4, 1))
+    shown: list[str] = []
+    for each in (samples, np.concatenate([samples, -samples])):
+        model.summary(line_length=150, details=each, expand_nested=True, print_fn=shown.append)
+    found = [
+        {
+            words[0].replace("└", "").split()[0]: words[6]
+            for line in text.splitlines()
+            if len(words := [word.strip() for word in line.split("│")[1:-1]]) == 7
+        }
+        for text in shown
+    ]
+    rest = {"flat": "-", "inner": "-", "linear": "-", "relu": "2 of 3", model.layers[-1].name: "-"}
+    assert found == [{"conv": "1 of 2", **rest}, {"conv": "0 of 2", **rest}]
+    with pytest.raises(ValueError, match="shape"):
+        model.summary(details=np.ones((5, 3, 3, 1)))

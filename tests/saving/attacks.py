@@ -359,6 +359,7 @@ COMPILED: dict[str, tuple[Callable[[str], Any], str, bool]] = {
 
 OPTIONS: dict[str, tuple[bytes, str]] = {
     "a seed that isn't": (b'{"seeds": 7}', "minicnn.json must hold minicnn's options"),
+    "another algorithm": (b'{"algorithm": {"dense": "os.system"}}', "algorithm"),
     "another backend": (b'{"backend": "os.system"}', "backend"),
     "16 MB": (b'{"fuse": "' + b"x" * (15 << 20) + b'"}', "minicnn.json must hold minicnn's options"),
     "a list": (b"[]", "minicnn.json must be a JSON object"),
@@ -610,6 +611,37 @@ CHECKPOINTS: dict[str, tuple[Callable[[str], bytes], str]] = {
 }
 
 
+def onnx_model(**tensor: Any) -> bytes:
+    """A model of one node and one constant, whatever is said of the constant."""
+    from onnx import TensorProto, helper
+
+    stored = TensorProto(name="w", data_type=TensorProto.FLOAT, **tensor)
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["x"])], "g", [value], [value], [stored])
+    return helper.make_model(graph).SerializeToString()
+
+
+def outside(canary: str) -> bytes:
+    from onnx import StringStringEntryProto
+
+    place = [StringStringEntryProto(key="location", value="/etc/passwd")]
+    return onnx_model(dims=[2], data_location=1, external_data=place)
+
+
+ONNX: dict[str, tuple[Callable[[str], bytes], str]] = {
+    "a pickle": (evil_pickle, "ONNX"),
+    "empty": (lambda c: b"", "no nodes"),
+    "truncated": (lambda c: onnx_model(dims=[2], float_data=[1, 2])[:-9], "ONNX"),
+    "10,000 levels": (lambda c: b"\x3a\x0a" * 10_000, "ONNX"),
+}
+ONNX_HARMLESS = {
+    "10¹⁸ numbers that it doesn't hold": lambda c: onnx_model(dims=[10**9, 10**9]),
+    "a constant outside": outside,
+    "a name that isn't UTF-8": lambda c: onnx_model(dims=[2]).replace(b"N", b"\xff"),  # found by a mutant
+}
+"""What is said is shown, and nothing of it is followed."""
+
+
 def png(width: int, height: int, text: int = 0) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -642,6 +674,10 @@ def attacks() -> dict[str, Attack]:
         )
     for name, (make, words) in CHECKPOINTS.items():
         table[f"{name} [checkpoint]"] = Attack("m.checkpoint", make, words, name == "a pickle")
+    for name, (content, words) in ONNX.items():
+        table[f"{name} [m.onnx]"] = Attack("m.onnx", content, words, False)
+    for name, content in ONNX_HARMLESS.items():
+        table[f"{name} [m.onnx]"] = Attack("m.onnx", content, "", False)
     for name, (fill, words, fires) in HDF5.items():
         table[f"{name} [m.keras]"] = Attack(
             "m.keras", lambda c, fill=fill: keras(h5=weights(fill)), words, fires

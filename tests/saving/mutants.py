@@ -42,7 +42,8 @@ class Format(NamedTuple):
 
 def formats() -> dict[str, Callable[[Path], Format]]:
     """A small valid file of every format, made in the folder given, and what loads it."""
-    return {"keras": keras, "weights": weights, "npz": npz, "idx": idx, "png": png, "checkpoint": checkpoint}
+    return {"keras": keras, "weights": weights, "npz": npz, "idx": idx, "png": png, "checkpoint": checkpoint,
+            "onnx": onnx}  # fmt: skip
 
 
 def net() -> Any:
@@ -82,6 +83,14 @@ def checkpoint(folder: Path) -> Format:
         path, {"identity": {"a": [1, 2.5, None]}, "weights": [np.arange(6.0).reshape(2, 3), np.int64(3)]}
     )
     return Format(".checkpoint", path.read_bytes(), read_checkpoint)
+
+
+def onnx(folder: Path) -> Format:
+    """Which is only looked at."""
+    from minicnn.saving.inspection import inspect_file
+
+    net().export(folder / "m.onnx")
+    return Format(".onnx", (folder / "m.onnx").read_bytes(), inspect_file)
 
 
 def npz(folder: Path) -> Format:

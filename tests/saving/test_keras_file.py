@@ -79,6 +79,16 @@ def small(**options):
     return model
 
 
+@pytest.mark.parametrize("algorithm", [None, "winograd", {"second": "im2col"}])
+def test_the_algorithm_of_each_layer(algorithm, tmp_path):
+    convolutions = [layers.Conv2D(4, 3, name=name) for name in ("first", "second")]
+    model = models.Sequential([Input((9, 9, 1)), *convolutions, layers.Flatten(), layers.Dense(2)])
+    model.compile("adam", "mse", algorithm=algorithm)
+    other = through_bytes(model, tmp_path)
+    assert other.algorithm == algorithm
+    assert other.algorithms() == model.algorithms()
+
+
 def test_how_it_was_compiled(tmp_path):
     given = {
         "optimizer": optimizers.SGD(0.1, momentum=0.5),
@@ -211,7 +221,7 @@ def dense(config):
     [
         (lambda c: dense(c).update(class_name="LSTM"), "Layer 'd' (LSTM): Unknown class 'LSTM'"),
         (lambda c: dense(c)["config"].update(kernel_constraint={}), "Layer 'd' (Dense): Dense does not implement `ke"),
-        (lambda c: dense(c)["config"].update(units=10**9), "must hold floats of shape (3, 1000000000)"),
+        (lambda c: dense(c)["config"].update(units=10**9), "must have shape (3, 1000000000)"),
         (lambda c: dense(c)["config"].update(units=10**30), "no memory for an array of shape (3, 10000000"),
         (lambda c: dense(c)["config"].update(units=True), "`units` must be an integer of at least 1"),
         (lambda c: dense(c)["config"].update(name="../../x"), "without '/'"),
@@ -239,6 +249,10 @@ def test_what_minicnn_does_not_have_is_named(change, message, tmp_path):
     [
         lambda o: o.update(backend="gpu"),
         lambda o: o.update(fuse=3),
+        lambda o: o.update(algorithm=3),
+        lambda o: o.update(algorithm="os.system"),
+        lambda o: o.update(algorithm={"drop": ["direct"]}),
+        lambda o: o.update(algorithm={"no such layer": "direct"}),
         lambda o: o.update(seeds=3),
         lambda o: o["seeds"].update(drop=-1),
         lambda o: o["seeds"].update(drop="x"),

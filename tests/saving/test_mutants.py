@@ -1,4 +1,4 @@
-"""Damaged files of every format are refused or harmless; `make nightly` tries 100,000 of each. See mutants.py."""
+"""Damaged files of every format are refused or harmless: 2,000 of each, see mutants.py; more in trials.py."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from minicnn.errors import DataError
 from minicnn.saving.archive import parse_archive
 from minicnn.saving.hdf5 import Reader
 from minicnn.saving.weights import read_weights
-from tests.saving import mutants
+from tests.saving import mutants, trials
 
-COUNT = 100_000 if os.environ.get("MINICNN_NIGHTLY") else 2_000
+COUNT = 2_000
 
 
 def result(*arguments):
@@ -34,14 +34,24 @@ def test_mutants(kind):
     found = result(kind, str(COUNT))
     assert found["findings"] == []
     assert found["refused"] + found["loaded"] == COUNT
-    assert found["refused"] > COUNT / 2
+    # An ONNX file has no checksums, and most of it is values that are never looked at.
+    assert found["refused"] > COUNT * (0.05 if kind == "onnx" else 0.5)
 
 
-@pytest.mark.skipif(not os.environ.get("MINICNN_NIGHTLY"), reason="libFuzzer is for the night")
-@pytest.mark.parametrize("kind", mutants.formats())
-def test_mutants_led_by_coverage(kind):
-    pytest.importorskip("atheris")
-    assert result(kind, "--atheris", str(COUNT))["findings"] == []
+def test_the_page_of_the_long_trials_is_what_came_of_them():
+    entries = trials.stored()
+    assert trials.PAGE.read_text() == trials.markdown(entries)
+    assert set(entries) <= set(trials.commands())
+
+
+def test_what_must_not_come_of_a_trial_is_told():
+    assert trials.problems({"findings": ["KeyError: 'x' (mutant-idx-0)"]}) == ["KeyError: 'x' (mutant-idx-0)"]
+    good = {"trainings": 9, "same": 9, "left behind": []}
+    assert trials.problems(good) == []
+    assert trials.problems(good | {"same": 8, "left behind": ["x.tmp"]}) == [
+        "1 trainings ended otherwise",
+        "left behind: x.tmp",
+    ]
 
 
 def test_a_loader_that_crashes_is_found(tmp_path, monkeypatch):

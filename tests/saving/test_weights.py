@@ -200,12 +200,15 @@ def huge(file):
     [
         (
             replace("layers/conv2d/vars/1", np.zeros(5, "f4")),
-            r"floats of shape \(4,\)\. Received shape \(5,\)",
+            r"shape \(4,\), dtype float32\. Received shape \(5,\)",
         ),
         (replace("layers/conv2d/vars/1", np.zeros((4, 1), "f4")), r"Received shape \(4, 1\)"),
         (replace("layers/conv2d/vars/1", np.zeros(4, "i4")), "dtype int32"),
+        (replace("layers/conv2d/vars/1", np.zeros(4, "f8")), r"dtype float32\. Received .* dtype float64"),
+        (replace("layers/conv2d/vars/1", np.zeros(4, "f2")), r"dtype float32\. Received .* dtype float16"),
+        (replace("layers/conv2d/vars/1", np.zeros(4, ">f4")), r"dtype float32\. Received .* dtype floats"),
         (replace("layers/conv2d/vars/1", np.zeros(4, "c8")), "dtype records"),
-        (replace("layers/conv2d/vars/1", b"text"), "must hold floats"),
+        (replace("layers/conv2d/vars/1", b"text"), "must have shape"),
         (lambda file: file.create_group("layers/conv2d/vars/2"), "must hold 2 arrays"),
         (lambda file: file.__delitem__("layers/conv2d/vars/1"), "must hold 2 arrays"),
         (lambda file: file.__delitem__("layers/conv2d"), "no group layers/conv2d/vars"),

@@ -80,22 +80,28 @@ class Watch:
 def loaders() -> dict[str, Callable[[Path], Any]]:
     """Everything that reads files, by name."""
     from minicnn import Input, layers, models, runs
+    from minicnn.cli.files import read
     from minicnn.datasets import mnist
     from minicnn.digits import read_digit
     from minicnn.registry import deserialize_object
     from minicnn.saving import load_weights
     from minicnn.saving.checkpoint import read_checkpoint
+    from minicnn.saving.inspection import inspect_file
     from tests.saving import naive
 
     net = models.Sequential([Input((3,)), layers.Dense(2)])
     return {
         "load_model": lambda path: models.load_model(path),
+        "convert": lambda path: read(path, None, compile=True),
+        "inspect": inspect_file,
         "load_weights": lambda path: load_weights(net, path),
         "load_data": mnist.load_data,
         "read_digit": read_digit,
         "deserialize": lambda path: deserialize_object(json.loads(path.read_text())),
         "read_checkpoint": read_checkpoint,
         "load_run": lambda path: runs.load_run(path.parent),
+        "convert_run": lambda path: read(path.parent, None, compile=True),
+        "inspect_run": lambda path: runs.inspect_run(path.parent),
         "naive": naive.load,
     }
 
@@ -142,8 +148,8 @@ def main() -> None:
     jobs = [(Path(path), loader) for path, loader in json.loads(Path(sys.argv[1]).read_text())]
     warm = set()
     for path, loader in jobs:
-        if loader not in warm and loader != "naive":  # imports of the first time
-            warm.add(loader)
+        if (loader, path.suffix) not in warm and loader != "naive":  # imports of the first time
+            warm.add((loader, path.suffix))
             load(watch, known[loader], path)
     for path, loader in jobs:
         print(json.dumps(load(watch, known[loader], path)), flush=True)
