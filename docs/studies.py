@@ -17,9 +17,12 @@ from minicnn.study.experiments import EXPERIMENTS
 from minicnn.study.experiments.folder import page
 
 FOLDER = Path(__file__).resolve().parent / "studies"
-COLOURS = 64
-"""Of a picture here: a third of the bytes, and no difference to be seen in a drawing."""
-LARGEST_NBYTES = 150_000
+COLOURS = 256
+"""Of a picture that has up to MANY, lines and text with their soft edges, or is too large with all it has; on heat maps
+256 show as spots.
+"""
+MANY = 2_500
+LARGEST_NBYTES = 250_000
 """A picture that takes more stays in the run's folder."""
 
 
@@ -29,14 +32,16 @@ def copy(run: Path) -> None:
     name = name_of(record)
     images = FOLDER / "images"
     images.mkdir(parents=True, exist_ok=True)
-    for old in images.glob(f"{name}-*"):
-        old.unlink()
+    for old in pictures_of(name):
+        (images / old).unlink()
     for source in sorted(run.iterdir()):
         target = images / f"{name}-{source.name}"
         if source.suffix == ".png":
-            Image.open(source).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-                target, optimize=True
-            )
+            picture = Image.open(source).convert("RGB")
+            few = picture.quantize(COLOURS)
+            (few if picture.getcolors(MANY) else picture).save(target, optimize=True)
+            if target.stat().st_size > LARGEST_NBYTES:
+                few.save(target, optimize=True)
         elif source.suffix == ".gif":
             target.write_bytes(source.read_bytes())
         else:
@@ -50,13 +55,16 @@ def name_of(record: dict) -> str:
     return record["experiment"] + ("" if record["data"] == "mnist" else f"-{record['data']}")
 
 
+def pictures_of(name: str) -> list[str]:
+    """The files of a page; of 'pooling' not those of 'pooling-shapes'."""
+    found = sorted(image.name for image in (FOLDER / "images").glob(f"{name}-*"))
+    return [file for file in found if not file.startswith(f"{name}-shapes-")]
+
+
 def text(path: Path) -> str:
     """The page that the numbers in `path` make."""
     record = json.loads(path.read_text("utf-8"))
-    pictures = sorted(image.name for image in (FOLDER / "images").glob(f"{path.stem}-*"))
-    if record["data"] == "mnist":  # 'pooling-…' are also the pictures of 'pooling-shapes'
-        pictures = [name for name in pictures if not name.startswith(f"{path.stem}-shapes-")]
-    made = page(EXPERIMENTS[record["experiment"]], record, pictures, "images/")
+    made = page(EXPERIMENTS[record["experiment"]], record, pictures_of(path.stem), "images/")
     return f"<!-- Made by docs/studies.py. Don't edit. -->\n\n{made}"
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.engine import ops
 from minicnn.models import Model
-from minicnn.models.details import Details, layer_details, region_of, spatial, unfused
+from minicnn.models.details import Details, dead_units, layer_details, region_of, spatial, unfused
 from minicnn.models.summary import readable
 from minicnn.study.explaining.explain import checked_index
 from minicnn.study.explaining.recording import record
@@ -117,13 +116,8 @@ def layer_report(model: Model, x: Any) -> LayerReport:
     """
     run = record(model, x)
     details = layer_details(model)
-    dead, units = {}, {}
-    for part in run.parts:
-        relu = [k for k in range(part.start, part.stop) if isinstance(run.ops[k], ops.ReLU)]
-        if relu:
-            y = run.values[relu[-1] + 1]
-            awake = (y != 0).any(tuple(range(y.ndim - 1)))
-            dead[part.layer.name] = tuple(np.flatnonzero(~awake).tolist())
-            units[part.layer.name] = y.shape[-1]
+    masks = dead_units(model, x)
+    dead = {name: tuple(np.flatnonzero(mask).tolist()) for name, mask in masks.items()}
+    units = {name: mask.size for name, mask in masks.items()}
     params = {part.layer.name: part.layer.count_params() for part in run.parts}
     return LayerReport(params, {name: details[name] for name in params}, dead, units, len(run.values[0]))

@@ -138,10 +138,16 @@ def error_speed(
     for name, share in shares.items():
         style = _style(name) | {"linestyle": "none"}
         ax.plot(share, errors[name], markersize=8, label=name, **style)
+        is_covered = any(
+            0 < np.log10(other / share) < 0.5 and abs(np.log10(errors[each] / errors[name])) < 0.15
+            for each, other in shares.items()
+        )  # by a point on the right: the name goes below on the left
         ax.annotate(
             name,
             (share, errors[name]),
-            xytext=(6, 4),
+            xytext=(-6, -4) if is_covered else (6, 4),
+            ha="right" if is_covered else "left",
+            va="top" if is_covered else "baseline",
             textcoords="offset points",
             fontsize=SMALL_SIZE,
             color=INK,

@@ -135,8 +135,14 @@ def draw_contributions(
     low, high = min(min(pair) for pair in places), max(max(pair) for pair in places)
     reach = (high - low) or 1.0
     for k, (value, (left, end)) in enumerate(zip(values, places, strict=True)):
-        ax.text(max(left, end) + 0.02 * reach, k, compact(value), va="center", fontsize=SMALL_SIZE, color=INK)
-    ax.axvline(0, color=FAINT, linewidth=0.8)
+        label = ax.text(
+            max(left, end) + 0.02 * reach, k, compact(value), va="center", fontsize=SMALL_SIZE, color=INK
+        )
+        label.set_bbox(
+            {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        )  # the line of zero may cross it
+    ax.axvline(0, color=FAINT, linewidth=0.8, zorder=1.5)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlim(low - 0.05 * reach, high + 0.24 * reach)
     ax.set_ylim(len(values) - 0.4, -0.6)
     ax.set_yticks(range(len(values)), labels)

@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
 ANIMATION_DPI = 80
+COLOURS = 128
+"""Of an animation."""
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -33,7 +37,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 def save_animation(figures: Iterable[Figure], path: str | os.PathLike[str], *, frame_s: float = 0.3) -> None:
     """Write the figures, all of one size, to `path` as a GIF that shows each for `frame_s` seconds, again and again.
 
-    It is made of 64 colours, those of the last frame. As `save`, all of it or nothing.
+    It is made of 128 colours, chosen so that the rarest of any frame has one that is near. As `save`, all of it or
+    nothing.
 
     Raises: ValueError if path doesn't end in .gif or there is no figure; OSError if it can't be written.
     """
@@ -47,7 +52,15 @@ def save_animation(figures: Iterable[Figure], path: str | os.PathLike[str], *, f
         frames.append(Image.open(content).convert("RGB"))
     if not frames:
         raise ValueError("`figures` must hold at least one figure. Received none.")
-    palette = frames[-1].quantize(64)
+    width, height = frames[0].size
+    all_of_them = Image.new("RGB", (width, height * len(frames)))
+    for k, frame in enumerate(frames):
+        all_of_them.paste(frame, (0, k * height))
+    # Colours by how often they occur would give a kernel's few dark reds the dark violet of the maps beside it.
+    palette = all_of_them.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    colours = np.array(palette.getpalette(), int).reshape(-1, 3)
+    colours[colours.min(axis=1) >= 248] = 255  # paper; Pillow finds the nearest of two such only roughly
+    palette.putpalette(colours.ravel().tolist())
     first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
     content = io.BytesIO()
     first.save(content, "GIF", save_all=True, append_images=rest, duration=round(1000 * frame_s), loop=0)

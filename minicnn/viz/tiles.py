@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.viz.style import FAINT, GRID, LABEL, SMALL_SIZE, TITLE, new_figure
+from minicnn.viz.style import FAINT, LABEL, SMALL_SIZE, TITLE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
 """Both stay apart for colour-blind readers; the first is white at zero, the second darkest there."""
+GAP = "#9A9A9A"
+"""Between tiles that are signed or have their own colours: it parts kernels of 3×3 numbers that are nearly zero, and so
+nearly white.
+"""
+GAP_SHARE = 0x9A / 255
 
 
 def mosaic(images: ArrayLike, columns: int, gap: int = 1) -> np.ndarray:
@@ -36,13 +41,15 @@ def tiles(
     columns: int = 16,
     signed: bool = False,
     each: bool = False,
+    largest: float | None = None,
     note: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the images (N, H, W), one colour scale for all, or (N, H, W, 3) in their own colours from 0 to 1.
 
     signed: red for positive, blue for negative, white for zero; otherwise from dark to light. each: a scale for each
-    image. note: a line below. ax: where to draw; None for a new figure.
+    image. largest: the value in the strongest colour, None for the largest there is. note: a line below. ax: where to
+    draw; None for a new figure.
 
     Returns: the axes.
     Raises: ValueError: no image, or not of such a shape.
@@ -53,14 +60,20 @@ def tiles(
     if each and array.ndim == 3:
         array = _each_scaled(array, signed)
     columns = min(columns, len(array))
+    zoom = max(1, 14 // array.shape[1])  # of kernels: gaps between them are narrower than their pixels
+    array = array.repeat(zoom, axis=1).repeat(zoom, axis=2)
     whole = mosaic(array, columns, gap=max(1, array.shape[1] // 14))
     if ax is None:
         width = min(9.0, max(4.2, 0.5 * columns))
-        ax = new_figure(width + 0.2, width * whole.shape[0] / whole.shape[1] + 0.75).add_subplot()
+        height = width * whole.shape[0] / whole.shape[1] + (0.75 if note else 0.5)
+        ax = new_figure(width + 0.2, height).add_subplot()
     if array.ndim == 4:
-        ax.imshow(np.nan_to_num(np.clip(whole, 0, 1), nan=1.0), interpolation="nearest")
+        # All around, too: a tile may be as white as the paper.
+        edge = max(1, array.shape[1] // 14)
+        whole = np.pad(whole, [(edge, edge), (edge, edge), (0, 0)], constant_values=np.nan)
+        ax.imshow(np.nan_to_num(np.clip(whole, 0, 1), nan=GAP_SHARE), interpolation="nearest")
     else:
-        largest = float(np.nanmax(np.abs(array))) or 1.0
+        largest = largest or float(np.nanmax(np.abs(array))) or 1.0
         low = -largest if signed else min(0.0, float(array.min()))
         ax.imshow(
             whole,
@@ -80,7 +93,7 @@ def _colours(signed: bool) -> Any:
     """Gaps are paper, or grey where white is a value."""
     from matplotlib import colormaps
 
-    return colormaps[DIVERGING if signed else SEQUENTIAL].with_extremes(bad=GRID if signed else "white")
+    return colormaps[DIVERGING if signed else SEQUENTIAL].with_extremes(bad=GAP if signed else "white")
 
 
 def _each_scaled(array: np.ndarray, signed: bool) -> np.ndarray:

@@ -88,6 +88,71 @@ def convolutions(draw: Any) -> Case:
     return Case(_shape(height, width, groups * draw(st.integers(1, 3)), data_format), "Conv2D", arguments)
 
 
+class Chain(NamedTuple):
+    """A layer with ReLU, and maybe a pool behind it, that the default plan computes in one op of the kind `fused`."""
+
+    fused: type[ops.Op]
+    case: Case
+    pool: bool = False
+
+    def model(self, rng: np.random.Generator) -> models.Sequential:
+        model = self.case.model(rng)
+        if self.pool:
+            model.add(layers.MaxPooling2D(2, name="pool"))
+        return model
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The geometry, as `minicnn.testing` takes it."""
+        names = ("strides", "padding", "dilation_rate", "groups")
+        return {name: self.case.arguments[name] for name in names if name in self.case.arguments}
+
+
+@st.composite
+def dense_and_relu(draw: Any) -> Chain:
+    arguments = {"units": draw(st.integers(1, 9)), "use_bias": draw(st.booleans()), "activation": "relu"}
+    return Chain(ops.DenseReLU, Case((draw(st.integers(1, 40)),), "Dense", arguments))
+
+
+@st.composite
+def convolution_and_relu(draw: Any) -> Chain:
+    """Strides, dilation and groups too."""
+    case = draw(convolutions())
+    (height, width, channels), options = case.shape, {"data_format": "channels_last", "activation": "relu"}
+    if case.arguments["data_format"] == "channels_first":
+        channels, height, width = case.shape
+    return Chain(ops.ConvReLU, Case((height, width, channels), "Conv2D", case.arguments | options))
+
+
+@st.composite
+def convolution_relu_and_pool(draw: Any) -> Chain:
+    kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    arguments = {
+        "filters": draw(st.integers(1, 9)),
+        "kernel_size": kernel,
+        "padding": draw(st.sampled_from(["valid", "same"])),
+        "use_bias": draw(st.booleans()),
+        "activation": "relu",
+    }
+    shape = (*(draw(st.integers(k + 1, 12)) for k in kernel), draw(st.integers(1, 5)))
+    return Chain(ops.ConvReLUPool, Case(shape, "Conv2D", arguments), pool=True)
+
+
+@st.composite
+def winograd(draw: Any) -> Chain:
+    """So many channels that the kernels for Winograd's algorithm are taken: where tiles fit well enough."""
+    pool = draw(st.booleans())
+    arguments = {
+        "filters": 32,
+        "kernel_size": 3,
+        "padding": draw(st.sampled_from(["valid", "same"])),
+        "activation": "relu",
+    }
+    size = draw(st.sampled_from([8, 11, 12] if arguments["padding"] == "valid" else [6, 9, 10]))
+    fused = ops.ConvReLUPool if pool else ops.ConvReLU
+    return Chain(fused, Case((size, size, draw(st.sampled_from([16, 32]))), "Conv2D", arguments), pool)
+
+
 @st.composite
 def others(draw: Any) -> Case:
     """Pools, dense layers and whatever else is linear or a choice."""

@@ -128,6 +128,36 @@ def test_every_algorithm_is_timed_wherever_it_applies(results):
     )
 
 
+def test_kernels_are_timed_for_dx_and_dw_alone(results):
+    for name in results.algorithms:
+        for which in ("dx", "dw"):
+            seconds = results.seconds(name, which)
+            assert set(seconds) == (
+                set(results.seconds(name, "forward")) if name in measure.KERNELS else set()
+            )
+            assert all(value > 0 for value in seconds.values())
+
+
+@pytest.mark.parametrize("name", measure.KERNELS)
+def test_dx_and_dw_alone_are_those_of_the_whole_pass(name):
+    """And neither computes the other."""
+    case = measure.square_case(2, 6, 3, 4)
+    arrays = measure.arrays_for(case)
+    whole, dx, dw = (
+        measure.Convolution(case, name, arrays, wants=w) for w in (("dx", "dw"), ("dx",), ("dw",))
+    )
+    for one in (whole, dx, dw):
+        one.forward()
+    expected = whole.backward()
+    dw.dw[:] = np.nan
+    dw.go_back()
+    np.testing.assert_array_equal(dw.dw, expected[1])
+    found, none = dx.backward()
+    np.testing.assert_array_equal(found, expected[0])
+    assert not none.any()
+    assert not dw.plan.value_gradients and not dx.plan.gradients
+
+
 def test_shares_of_the_peak_are_of_dense_work(results):
     seconds = results.seconds("direct", "backward")[3, 4]
     flops = 2 * 2 * 36 * 9 * 16

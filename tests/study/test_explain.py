@@ -2,14 +2,25 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn import Input, config, layers, models, study, utils
 from minicnn.engine import ops
 from minicnn.study.explaining.recording import record
 from minicnn.study.explaining.steps import Choice, Copy, Curve, Difference, Share, Sum
-from tests.study.geometries import PAIRS, Case, convolutions, in_order, others
+from tests.study import fused
+from tests.study.geometries import (
+    PAIRS,
+    Case,
+    convolution_and_relu,
+    convolution_relu_and_pool,
+    convolutions,
+    dense_and_relu,
+    in_order,
+    others,
+    winograd,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +98,59 @@ def test_the_terms_of_a_convolution_sum_to_the_reference(case, seed):
 @given(others(), st.integers(0, 2**32))
 def test_the_terms_of_other_layers_sum_to_the_reference(case, seed):
     check(case, seed)
+
+
+CHAINS = {
+    "dense": dense_and_relu(),
+    "convolution": convolution_and_relu(),
+    "with pool": convolution_relu_and_pool(),
+    "winograd": winograd(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    # A net that Winograd's kernels take has thousands of numbers; in plain Python that is seconds for each draw.
+    [
+        ("dense", 2),
+        ("convolution", 2),
+        ("with pool", 2),
+        pytest.param("winograd", 10, marks=pytest.mark.jitted),
+    ],
+)
+def test_the_terms_sum_to_what_the_default_plan_computes(name, share):
+    """Fused, forward and backward, as `fit` runs it; in every geometry that fuses."""
+
+    @settings(max_examples=settings().max_examples // share)
+    @given(CHAINS[name], st.sampled_from(["float32", "float64"]), st.integers(0, 2**32))
+    def check_chain(chain, dtype, seed):
+        config.set_floatx(dtype)
+        rng = np.random.default_rng(seed)
+        model = chain.model(rng)
+        x, dy = (
+            rng.normal(size=(2, *shape)).astype(dtype)
+            for shape in (model.input_shape[1:], model.output_shape[1:])
+        )
+        plain = record(model, x, dy=dy)
+        bounds = fused.bounds(chain, model, plain, dtype)
+        is_undecided = fused.is_undecided(chain, plain.values[1], bounds["output"])
+        dy[is_undecided] = 0
+        y, gradients = fused.run(chain, model, x, dy)
+        for kind, computed in gradients.items():
+            index = some_index(rng, computed.shape)
+            step = study.explain(model, x, dy=dy, layer="layer", **{kind: index}).sum
+            bound = bounds[kind][index] if kind in bounds else step.bound(dtype)
+            assert abs(step.value - computed[index]) <= bound, (kind, index)
+        index = at = some_index(rng, y.shape)
+        if is_undecided[index]:
+            return
+        if chain.pool:
+            (choice,) = study.explain(model, x, layer="pool", output=index).steps
+            at = (index[0], *map(int, choice.pixels[choice.winner]), index[3])
+        step = study.explain(model, x, layer="layer", output=at).sum
+        assert abs(max(step.value, 0) - y[index]) <= bounds["output"][at], index
+
+    check_chain()
 
 
 def small_net() -> models.Sequential:

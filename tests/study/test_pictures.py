@@ -1,7 +1,12 @@
 """Explanations drawn and shown: every kind of step gives tables, HTML and a picture with the element's numbers."""
 
+import re
+from io import BytesIO
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from minicnn import Input, layers, models, study, utils
 from minicnn.study.explaining import picture
@@ -80,6 +85,34 @@ def texts_overlap(figure) -> list[tuple[str, str]]:
         for other, second in boxes[k + 1 :]
         if box.overlaps(second)
     ]
+
+
+def test_a_notebook_may_be_dark_and_says_a_title_once(model, monkeypatch):
+    """Wherever the background has a colour the text has one; the picture below the title has none of its own."""
+    titles, save = [], Figure.savefig
+
+    def savefig(figure, *arguments, **options):
+        titles.append(figure.get_suptitle())
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    html = study.explain(model, X, layer="max", output=(0, 1, 1, 2))._repr_html_()
+    styles = re.findall(r'style="([^"]*)"', html)
+    assert any("background" in style for style in styles)
+    assert all(("background:" in style) == (" color:" in style) for style in styles)
+    assert titles == [""]
+
+
+def test_the_numbers_below_a_sum_leave_each_other_room():
+    """As wide as beside a softmax: their texts, as drawn, don't touch."""
+    model = models.Sequential([Input((3,)), layers.Dense(10, activation="softmax", name="dense")])
+    model.layers[0].set_weights([np.tile([[-0.035], [0.079], [-0.147]], 10), np.zeros(10)])
+    figure = study.explain(model, np.ones((1, 3)), layer="dense", output=(0, 3)).plot()
+    for _ in range(2):  # matplotlib chooses the numbers anew once it knows how wide the panel has become
+        figure.savefig(BytesIO(), dpi=96)
+    ax = next(ax for ax in figure.axes if "sum" in ax.get_title(loc="left"))
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels() if text.get_text()]
+    assert len(boxes) > 2 and all(a.x1 + 4 < b.x0 for a, b in pairwise(boxes))
 
 
 def test_all_terms_in_order_or_the_largest_first(model):

@@ -178,10 +178,12 @@ def test_a_page_has_every_example_and_training():
 def test_commands(few, capsys):
     assert cli.run(["semantics"]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in NAMES)
-    assert cli.run(["semantics", "ties", "--no-training"]) == 0
-    shown = capsys.readouterr().out
-    assert "tensorflow/tensorflow#4886" in shown and "A training run" not in shown
+    assert all(f"{name}  " in listed and get(name).sources[0].url in listed for name in NAMES)
+    assert "y[i,j]" in listed  # and not taken for the markup of a style
+    for one in ALL:
+        assert cli.run(["semantics", one.name, "--no-training"]) == 0
+        shown = capsys.readouterr().out
+        assert all(source.url in shown for source in one.sources) and "A training run" not in shown
     assert cli.run(["semantics", "ties"]) == 0
     assert "A training run" in capsys.readouterr().out
     assert cli.run(["semantics", "padding"]) == 2

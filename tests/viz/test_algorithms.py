@@ -40,3 +40,13 @@ def test_errors_over_terms_and_over_speed():
         (90.0, 1.0),
     }
     assert [text.get_text() for text in ax.texts] == ["fft", "direct"]
+
+
+def test_names_of_points_lie_on_no_other_point():
+    names = ("loops", "windows", "im2col", "direct", "winograd", "winograd4", "fft", "engine")
+    shares = dict(zip(names, (1.2, 7.8, 47.0, 94.0, 33.0, 56.0, 5.9, 174.0), strict=True))
+    errors = dict(zip(names, (4.2, 4.2, 2.4, 1.0, 2.1, 19.0, 0.9, 1.7), strict=True))
+    ax = draw.error_speed(shares, errors, "3×3")
+    ax.figure.canvas.draw()
+    points = [ax.transData.transform((shares[name], errors[name])) for name in names]
+    assert not any(text.get_window_extent().contains(*point) for text in ax.texts for point in points)

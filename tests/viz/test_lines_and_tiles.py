@@ -47,18 +47,43 @@ def test_a_mosaic_has_every_pixel_in_its_place():
     assert np.isnan(whole).sum() == whole.size - images.size
 
 
+def test_rare_colours_stay_in_an_animation(tmp_path):
+    """One dark red number of a kernel in the first frame, beside maps that are dark violet."""
+    kernel, maps = np.zeros((1, 3, 3)), np.random.default_rng(0).random((64, 12, 12))
+    frames = []
+    for value in (1.0, 0.0):
+        kernel[0, 1, 1] = value
+        figure = new_figure(6.0, 2.0)
+        left, right = (figure.add_subplot(1, 2, k) for k in (1, 2))
+        viz.tiles(kernel, "k", signed=True, largest=1.0, ax=left)
+        viz.tiles(maps, "m", ax=right)
+        frames.append(figure)
+    viz.save_animation(frames, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as animation:
+        pixels = np.asarray(animation.convert("RGB")).reshape(-1, 3).astype(int)
+    # RdBu_r ends in (103, 0, 31); viridis begins with (68, 1, 84).
+    assert abs(pixels - [103, 0, 31]).max(1).min() <= 8
+    assert (pixels[0] == 255).all()
+
+
 def test_tiles_scale_colours():
     images = np.float32([[[0, 1]], [[-2, 4]]])
     (picture,) = viz.tiles(images, "t", signed=True).images
     assert picture.get_clim() == (-4, 4)
     (picture,) = viz.tiles(images, "t").images
     assert picture.get_clim() == (-2, 4)
+    (picture,) = viz.tiles(images, "t", signed=True, largest=8.0).images
+    assert picture.get_clim() == (-8, 8)
+    pixels = np.ix_([0, 15], [0, 14])  # each is drawn as 14 × 14, and between the rows lies one of the gap
     (picture,) = viz.tiles(images, "t", each=True, columns=1).images
-    np.testing.assert_array_equal(picture.get_array()[[0, 2]], [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(picture.get_array()[pixels], [[0, 1], [0, 1]])
     (picture,) = viz.tiles(images, "t", each=True, signed=True, columns=1).images
-    np.testing.assert_array_equal(picture.get_array()[[0, 2]], [[0, 1], [-0.5, 1]])
+    np.testing.assert_array_equal(picture.get_array()[pixels], [[0, 1], [-0.5, 1]])
     (picture,) = viz.tiles(np.full((2, 3, 3, 3), 0.25), "t").images
-    assert set(np.unique(picture.get_array())) == {0.25, 1.0}  # gaps are paper
+    pixels = picture.get_array()
+    assert set(np.unique(pixels)) == {0.25, 0x9A / 255}
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):  # a white tile would have no end
+        assert (edge == 0x9A / 255).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (0, 3, 3), (2, 3, 3, 2)])

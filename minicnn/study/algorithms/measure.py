@@ -1,9 +1,9 @@
 """Measuring the algorithms: seconds, memory and errors, in one thread; `python -m minicnn.study.algorithms.measure`.
 
 What is timed is a plan of one op, in the numba backend, as `compile(algorithm=…)` runs it; 'engine' is the engine's own
-choice. The backward pass is dx, dw and db together, since the NumPy pages give all three in one call. An error is
-measured against the same convolution in float64, in units of u·Σ|x||w|: of the sum of absolute values that the element
-is made of, half a unit in the last place.
+choice. The backward pass is dx, dw and db together, since the NumPy pages give all three in one call; where kernels
+compute them, dx and dw are timed alone, too. An error is measured against the same convolution in float64, in units of
+u·Σ|x||w|: of the sum of absolute values that the element is made of, half a unit in the last place.
 """
 
 import json
@@ -25,6 +25,8 @@ from minicnn.study.algorithms.table import TABLE, Case, applicable
 
 ENGINE = "engine"
 """The name of what the engine chooses by itself."""
+KERNELS = ("loops", "direct", ENGINE)
+"""They compute dx and dw one without the other."""
 SLOW = ("loops", "windows")
 """No matrix product in them: on large cases they are left out."""
 
@@ -77,11 +79,19 @@ def arrays_for(case: Case, seed: int = 0) -> Arrays:
 class Convolution:
     """One plan of one convolution with its memory: forward and backward to be called again and again."""
 
-    def __init__(self, case: Case, algorithm: str, arrays: Arrays, backend: str = "numba") -> None:
+    def __init__(
+        self,
+        case: Case,
+        algorithm: str,
+        arrays: Arrays,
+        backend: str = "numba",
+        wants: tuple[str, ...] = ("dx", "dw"),
+    ) -> None:
         op = ops.Conv2D(name="conv", parameters=("w",), window=case.window, filters=case.filters)
         self.plan: Plan = make_plan(
             (op,), arrays.x.shape[1:], case.images, training=True, backend=backend,
-            algorithm=None if algorithm == ENGINE else algorithm, gradients=["w"], value_gradients=[INPUT],
+            algorithm=None if algorithm == ENGINE else algorithm, gradients=["w"] * ("dw" in wants),
+            value_gradients=[INPUT] * ("dx" in wants),
         )  # fmt: skip
         self.arrays, self.dw = arrays, np.zeros_like(arrays.w)
         self.derived = Derived(self.plan)
@@ -94,9 +104,13 @@ class Convolution:
 
     def backward(self) -> tuple[np.ndarray, np.ndarray]:
         """(dx, dw), for the last forward pass."""
-        self.dw[:] = 0
-        run.backward(self.ws, [(self.dw,)], self.arrays.dy)
+        self.go_back()
         return run.value_gradient(self.ws, INPUT, len(self.arrays.x)), self.dw
+
+    def go_back(self) -> None:
+        """`backward` for what is wanted alone: the value gradient in the arena, or `dw`."""
+        self.dw[:] = 0
+        run.backward(self.ws, [(self.dw,) if self.plan.gradients else ()], self.arrays.dy)
 
 
 def seconds_of(function: Callable[[], Any], budget_s: float) -> float:
@@ -123,6 +137,12 @@ def times(extent: Extent) -> Iterator[dict[str, Any]]:
                     continue
                 one = Convolution(case, name, arrays)
                 one.forward(), one.backward()  # compiles, and touches all memory
+                alone = {}
+                for which in ("dx", "dw") if name in KERNELS else ():
+                    part = Convolution(case, name, arrays, wants=(which,))
+                    part.forward()
+                    part.go_back()
+                    alone[f"{which}_s"] = seconds_of(part.go_back, extent.budget_s)
                 yield {
                     "kind": "time",
                     "algorithm": name,
@@ -131,6 +151,7 @@ def times(extent: Extent) -> Iterator[dict[str, Any]]:
                     "dense": case.dense,
                     "forward_s": seconds_of(one.forward, extent.budget_s),
                     "backward_s": seconds_of(one.backward, extent.budget_s),
+                    **alone,
                     "runs": one.plan.algorithms["conv"]._asdict(),
                 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.study.algorithms.measure import ENGINE, EXTENTS
+from minicnn.study.algorithms.measure import ENGINE, EXTENTS, KERNELS
 from minicnn.study.algorithms.results import Results
 from minicnn.study.algorithms.table import TABLE
 
@@ -149,7 +149,23 @@ def _speed(results: Results, images: str) -> str:
         "with one thread: forward / backward (dx, dw and db). An algorithm that takes fewer products than the "
         "definition may pass 100 %.\n\n"
         f"{table(('kernel', 'channels', *results.algorithms), rows)}\n"
-        "– : doesn't apply, or left out because it would take too long.\n"
+        f"– : doesn't apply, or left out because it would take too long.\n\n{_apart(results)}"
+    )
+
+
+def _apart(results: Results) -> str:
+    """dx and dw, each alone, of what computes one without the other."""
+    rows = []
+    for kernel in results.kernels:
+        for channels in results.channels:
+            row: list[str] = [f"{kernel}×{kernel}", str(channels)]
+            for name in KERNELS:
+                parts = [results.share(name, which, kernel, channels) for which in ("forward", "dx", "dw")]
+                row.append("–" if np.isnan(parts).any() else " / ".join(map(share, parts)))
+            rows.append(tuple(row))
+    return (
+        "The kernels compute dx and dw one without the other; forward / dx / dw, in % of the same peak:\n\n"
+        f"{table(('kernel', 'channels', *KERNELS), rows)}"
     )
 
 

@@ -45,11 +45,11 @@ class Results:
         return sorted({record["channels"] for record in self.of_kind("error")})
 
     def seconds(self, algorithm: str, which: str) -> dict[tuple[int, int], float]:
-        """By (kernel, channels): 'forward' or 'backward'."""
+        """By (kernel, channels), as far as it was timed: 'forward', 'backward', 'dx' or 'dw'."""
         return {
             (record["kernel"], record["channels"]): record[f"{which}_s"]
             for record in self.of_kind("time")
-            if record["algorithm"] == algorithm
+            if record["algorithm"] == algorithm and f"{which}_s" in record
         }
 
     def share(self, algorithm: str, which: str, kernel: int, channels: int) -> float:

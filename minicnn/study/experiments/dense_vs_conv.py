@@ -11,7 +11,15 @@ import numpy as np
 from minicnn import Input, layers, models
 from minicnn.study.experiments import words
 from minicnn.study.experiments.experiment import Experiment, Report, Results
-from minicnn.study.experiments.material import Material, accuracy, convnet, seeded, structure, trained
+from minicnn.study.experiments.material import (
+    Material,
+    accuracy,
+    convnet,
+    seeded,
+    structure,
+    trained,
+    warm_up,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +42,7 @@ def run(material: Material, seed: int, *, train: int, test: int, epochs: int, se
     nets: dict[str, Any] = {}
     for name, make in {"dense, 512 units": densenet, "convnet": convnet}.items():
         found = []
+        warm_up(partial(make, material), material)
         for k in range(seeds):
             net = seeded(seed + k, partial(make, material))
             history, seconds = trained(net, material.training, epochs, validation_data=tuple(material.test))
@@ -101,4 +110,5 @@ DENSE_VS_CONV = Experiment(
     pictures=pictures,
     whole={"train": 60_000, "test": 10_000, "epochs": 5, "seeds": 1},
     quick={"train": 4_000, "test": 1_000, "epochs": 3, "seeds": 1},
+    whole_shapes={"train": 4_000, "test": 1_000, "epochs": 15},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,9 +42,13 @@ class Experiment:
     """Sizes of the run: how many images, epochs, seeds."""
     quick: Mapping[str, Any]
     """The same in small: within two minutes on two cores."""
+    whole_shapes: Mapping[str, Any] = field(default_factory=dict)
+    """What is other with the data set 'shapes': it has fewer images, and they take more epochs."""
+    quick_shapes: Mapping[str, Any] = field(default_factory=dict)
 
-    def size(self, *, quick: bool) -> Mapping[str, Any]:
-        return self.quick if quick else self.whole
+    def size(self, data: str = "mnist", *, quick: bool) -> Mapping[str, Any]:
+        size, of_shapes = (self.quick, self.quick_shapes) if quick else (self.whole, self.whole_shapes)
+        return {**size, **of_shapes} if data == "shapes" else size
 
     def __call__(self, material: Material, seed: int, **size: Any) -> Results:
         return self.run(material, seed, **size)

@@ -22,7 +22,7 @@ def carry_out(experiment: Experiment, folder: Path, *, data: str, seed: int, qui
     """
     material = load(data)
     folder.mkdir(parents=True, exist_ok=True)
-    size = experiment.size(quick=quick)
+    size = experiment.size(data, quick=quick)
     results = experiment(material, seed, **size)
     record = {
         "experiment": experiment.name,
@@ -49,7 +49,8 @@ def page(experiment: Experiment, record: Mapping[str, Any], pictures: list[str],
     """The report in Markdown; it follows from results.json and the names of the pictures, which lie in `folder`."""
     report = experiment.report(record["numbers"])
     sizes = ", ".join(f"{name} = {value}" for name, value in record["size"].items())
-    quick = " --quick" if record["size"] == json.loads(json.dumps(dict(experiment.quick))) else ""
+    small = json.loads(json.dumps(dict(experiment.size(record["data"], quick=True))))
+    quick = " --quick" if record["size"] == small else ""
     data = "" if record["data"] == "mnist" else f" --data {record['data']}"
     return (
         "\n\n".join(

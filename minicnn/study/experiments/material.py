@@ -129,6 +129,11 @@ def trained(net: models.Sequential, training: Examples, epochs: int, **options: 
     return history, perf_counter() - start
 
 
+def warm_up(make: Callable[[], models.Sequential], material: Material) -> None:
+    """Have the kernels of such a net ready: the first training of a machine compiles them, which would be timed."""
+    trained(seeded(0, make), material.first(BATCH, BATCH).training, 1)
+
+
 def accuracy(net: models.Sequential, examples: Examples) -> float:
     """The share of images that the net classifies rightly."""
     return float(net.evaluate(examples.images, examples.labels, 256, verbose=0)[1])

@@ -22,6 +22,7 @@ from minicnn.study.experiments.material import (
     strided,
     structure,
     trained,
+    warm_up,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def run(material: Material, seed: int, *, train: int, test: int, epochs: int, se
     variants: dict[str, Any] = {}
     for name, stage in VARIANTS.items():
         nets, seconds = [], []
+        warm_up(partial(convnet, material, stage), material)
         for k in range(seeds):
             nets.append(seeded(seed + k, partial(convnet, material, stage)))
             seconds.append(trained(nets[-1], material.training, epochs)[1])
@@ -89,7 +91,7 @@ def report(numbers: Mapping[str, Any]) -> Report:
                 words.nbytes(v["training_nbytes"]),
                 f"{v['flattened']:,}",
                 f"{v['receptive_field']}×{v['receptive_field']}",
-                f"{v['seconds_per_epoch']:.1f}",
+                f"{v['seconds_per_epoch']:.2f}",
                 words.mean_and_range(v["accuracy"]),
                 words.percent(v["shifted"][-1]),
             ]
@@ -134,8 +136,8 @@ def _shifts(numbers: Mapping[str, Any]) -> list[str]:
     lost = {name: v["shifted"][0] - v["shifted"][-1] for name, v in numbers["variants"].items()}
     least, most = min(lost, key=lost.__getitem__), max(lost, key=lost.__getitem__)
     return [
-        f"When the image is moved by {numbers['shifts'][-1]} pixels, {least} loses least "
-        f"({100 * lost[least]:.1f} points) and {most} most ({100 * lost[most]:.1f})."
+        f"When the image is moved by {numbers['shifts'][-1]} pixels, the accuracy falls least with {least} "
+        f"({100 * lost[least]:.1f} points) and most with {most} ({100 * lost[most]:.1f})."
     ]
 
 
@@ -161,4 +163,6 @@ POOLING = Experiment(
     pictures=pictures,
     whole={"train": 6_000, "test": 1_000, "epochs": 4, "seeds": 3},
     quick={"train": 1_500, "test": 500, "epochs": 2, "seeds": 1},
+    whole_shapes={"train": 4_000, "epochs": 10, "seeds": 2},
+    quick_shapes={"train": 2_000, "epochs": 5},
 )

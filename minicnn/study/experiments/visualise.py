@@ -188,17 +188,20 @@ def pictures(results: Results) -> dict[str, Figure | Sequence[Figure]]:
         "fall of the probability",
     ]
     drawn["heat.png"] = viz.overlays(arrays["image"], [arrays[c] for c in cams], cams, notes)[0].figure
-    return {**drawn, "training.gif": [_frame(*kept) for kept in arrays["frames"]]}  # type: ignore[dict-item]
+    largest = max(float(np.abs(filters[0]).max()) for _, filters, _ in arrays["frames"])
+    frames = [_frame(step, filters, maps, largest) for step, filters, maps in arrays["frames"]]
+    return {**drawn, "training.gif": frames}  # type: ignore[dict-item]
 
 
-def _frame(step: int, filters: np.ndarray, maps: np.ndarray) -> Figure:
+def _frame(step: int, filters: np.ndarray, maps: np.ndarray, largest: float) -> Figure:
+    """The filters in one scale of colours for all frames, so that they are seen to grow."""
     from minicnn import viz
     from minicnn.viz.style import new_figure
 
-    figure = new_figure(8.4, 2.6)
+    figure = new_figure(8.4, 0.4 + 0.55 * -(-len(maps) // 8))
     left, right = (figure.add_subplot(1, 2, k) for k in (1, 2))
     title = f"Filters{' on red' if len(filters) > 1 else ''} after {step:,} steps"
-    viz.tiles(filters[0], title, columns=8, signed=True, ax=left)
+    viz.tiles(filters[0], title, columns=8, signed=True, largest=largest, ax=left)
     viz.tiles(maps, "Their maps of one image", columns=8, each=True, ax=right)
     return figure
 
@@ -211,4 +214,6 @@ VISUALISE = Experiment(
     pictures=pictures,
     whole={"train": 20_000, "test": 2_000, "epochs": 3, "ascent": 60, "frames": 24},
     quick={"train": 2_000, "test": 500, "epochs": 2, "ascent": 20, "frames": 10},
+    whole_shapes={"train": 4_000, "test": 1_000, "epochs": 15},
+    quick_shapes={"epochs": 6},
 )

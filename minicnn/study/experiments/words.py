@@ -18,6 +18,12 @@ def nbytes(number: float) -> str:
     return f"{number / 1024:,.0f} KiB" if number < 1 << 20 else f"{number / (1 << 20):,.1f} MiB"
 
 
+def span(values: Sequence[int]) -> str:
+    """The least and the largest, or the one number that they all are."""
+    least, largest = min(values), max(values)
+    return f"{least:,}" if least == largest else f"{least:,} to {largest:,}"
+
+
 def mean_and_range(values: Sequence[float]) -> str:
     """The mean in percent; of several, the least and the largest too."""
     mean = f"{np.mean(values):.2%}"

@@ -15,7 +15,9 @@ TERMS = 12
 
 WIDTH = 110
 STYLE = "text-align: right; font-variant-numeric: tabular-nums; padding: 1px 10px"
-MARK = "background: #dcebf5; font-weight: bold"
+HEADING = "border-left: 3px solid #0072B2; padding-left: 8px; margin: 14px 0 4px"
+MARK = "background: #dcebf5; color: #222222; font-weight: bold"
+"""With a colour of its own: in a dark notebook text is white."""
 
 
 def rich_group(e: Explanation, terms: int | None = TERMS) -> Any:
@@ -61,8 +63,9 @@ def html(e: Explanation, terms: int | None = TERMS) -> str:
     from base64 import b64encode
     from io import BytesIO
 
-    buffer = BytesIO()
-    e.plot().savefig(buffer, format="png", dpi=96, metadata={"Software": None})
+    buffer, figure = BytesIO(), e.plot()
+    figure.suptitle("")  # the line above the picture says it
+    figure.savefig(buffer, format="png", dpi=96, metadata={"Software": None})
     picture = b64encode(buffer.getvalue()).decode()
     body = "".join(map(_html_section, sections(e, terms)))
     return (
@@ -72,7 +75,7 @@ def html(e: Explanation, terms: int | None = TERMS) -> str:
 
 
 def _html_section(section: Section) -> str:
-    parts = [f'<p style="color: #0072B2; margin-bottom: 2px">{escape(section.title)}</p>']
+    parts = [f'<p style="{HEADING}">{escape(section.title)}</p>']
     parts += [f"<p>{escape(line)}</p>" for line in section.lines]
     if section.rows:
         head = "".join(f'<th style="{STYLE}">{escape(column)}</th>' for column in section.columns)

@@ -29,13 +29,19 @@ def lines_of(shown: Shown) -> list[str]:
 
 
 def listing(confusions: list[Confusion], console: Console) -> None:
-    """All of them, one line each."""
+    """All of them, and a discussion of each."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("name", "question", "here", "elsewhere", show_lines=True)
     for one in confusions:
-        table.add_row(f"[bold]{one.name}[/]", one.question, one.ours, one.other)
+        table.add_row(f"[bold]{one.name}[/]", *map(Text, (one.question, one.ours, one.other)))
     console.print(table)
+    console.print("Where people asked, among other places:")
+    width = max(len(one.name) for one in confusions)
+    for one in confusions:
+        # An address is copied: on a narrow terminal it goes on in the next line, not after a space.
+        console.print(Text(f"  {one.name:{width}}  {one.sources[0].url}"), soft_wrap=True)
 
 
 def head(one: Confusion, console: Console) -> None:
@@ -70,9 +76,8 @@ def training(result: Training, console: Console) -> None:
 def sources(one: Confusion, console: Console) -> None:
     console.print("Where people asked:")
     for source in one.sources:
-        console.print(
-            f"  {source.repository}#{source.number}  {source.title}\n    {source.url}", markup=False
-        )
+        console.print(f"  {source.repository}#{source.number}  {source.title}", markup=False)
+        console.print(f"    {source.url}", markup=False, soft_wrap=True)
 
 
 def _cells(row: Row) -> tuple[str, str, str]:

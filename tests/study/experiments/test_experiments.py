@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -46,8 +47,21 @@ def results():
 def test_there_is_a_size_for_each():
     assert set(TINY) == set(EXPERIMENTS)
     for name, size in TINY.items():
-        for quick in (True, False):
-            assert set(EXPERIMENTS[name].size(quick=quick)) == set(size)
+        for data, quick in product(("mnist", "shapes"), (True, False)):
+            assert set(EXPERIMENTS[name].size(data, quick=quick)) == set(size)
+
+
+@pytest.mark.parametrize("data", ["mnist", "shapes"])
+def test_there_are_as_many_images_as_a_report_says(data):
+    """A data set's first images are taken; where it has fewer, the size in results.json would be wrong."""
+    whole = material.load(data)
+    half = whole.of_classes(0, len(whole.classes) // 2), whole.of_classes(len(whole.classes) // 2, 10)
+    for experiment, quick in product(EXPERIMENTS.values(), (True, False)):
+        size = experiment.size(data, quick=quick)
+        source, target = half if "pretrain" in size else (whole, whole)
+        assert len(source.training.images) >= size.get("train", size.get("pretrain", 0))
+        assert len(target.training.images) >= max(size.get("sizes", [0]))
+        assert min(len(source.test.images), len(target.test.images)) >= size["test"]
 
 
 # Derived numbers
@@ -152,6 +166,24 @@ def test_frozen_features_stay_and_the_unfrozen_convolution_moves(results):
     assert counts["from scratch"] == 37_253 + 55_744
 
 
+def test_the_report_says_that_steps_are_unequal(results):
+    """By hand: an epoch of 16 or 32 images is one step, and an arm that goes on has its own steps besides."""
+    assert results["feature-extraction"][0]["steps"] == {"from scratch": [2, 2], "frozen features": [2, 2]}
+    numbers = results["fine-tuning"][0]
+    assert numbers["steps"]["fine-tuned"] == numbers["steps"]["frozen, trained on"] == [4, 4]
+    report = EXPERIMENTS["fine-tuning"].report(numbers)
+    assert "One of the 32 test images is 3.12 points." in report.seen
+    assert ["training steps", "2", "2", "4", "4"] in report.table
+    said = (
+        "unequal numbers of steps: “from scratch” and “frozen features” after 2 steps and “frozen, trained on” and "
+        "“fine-tuned” after 4 steps"
+    )
+    assert said in " ".join(report.seen)
+    equal = copy.deepcopy(numbers) | {"steps": {arm: [300, 301] for arm in numbers["steps"]}}
+    said = " ".join(EXPERIMENTS["fine-tuning"].report(equal).seen)
+    assert "the same number of steps, 300 to 301." in said and "unequal" not in said
+
+
 def test_the_same_seed_gives_the_same_numbers(results):
     """Of a whole experiment: nothing draws from anywhere but the seeded stream."""
     again = EXPERIMENTS["augmentation"](digits(), 0, **TINY["augmentation"])
@@ -191,7 +223,7 @@ def test_sentences_follow_from_the_numbers(results):
         "that of average pooling, 98.00%, in every seed better than max pooling, no pooling and stride-2"
         in clear
     )
-    assert "no pooling most (80.0)" in clear
+    assert "most with no pooling (80.0)" in clear
     assert "though no net is better in every seed" in said("pooling", pooling(max=[0.55, 0.9]))
 
     def transfer(frozen):
