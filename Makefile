@@ -10,7 +10,7 @@ LOCK := $(if $(shell command -v flock),flock .venv.lock)
 TARGETS := keras scipy minicnn:reference minicnn:numba
 BUGS := docs/results/planted_bugs
 
-.PHONY: train test coverage lint nightly mutation clean
+.PHONY: train test coverage lint docs nightly mutation clean
 
 train: $(VENV)/.installed
 	$(RUN)/minicnn train
@@ -33,6 +33,10 @@ lint: $(VENV)/.installed-test
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
+# The site, into build/site; the notebooks are run. A warning is an error.
+docs: $(VENV)/.installed-docs
+	$(RUN)/sphinx-build -W --keep-going -q -b html docs build/site
+
 # Hours. 10,000 examples a property, 20 seeds a planted bug, whole trainings, mutants of the reference; what was
 # measured goes to docs/results, to be committed with its pages.
 nightly: $(VENV)/.installed-nightly
@@ -43,6 +47,8 @@ nightly: $(VENV)/.installed-nightly
 	$(RUN)/python -m tests.testing.catches --json $(BUGS).json --markdown docs/planted_bugs.md
 	for target in $(TARGETS); do $(RUN)/python -m tests.testing.false_alarms run $$target || exit 1; done
 	$(RUN)/python -m tests.testing.false_alarms page
+	$(RUN)/python -m tests.saving.trials run
+	$(RUN)/python -m tests.saving.trials page
 	$(MAKE) mutation
 
 mutation: $(VENV)/.installed-mutation
@@ -58,6 +64,9 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[test],$@)'
+
+$(VENV)/.installed-docs: pyproject.toml
+	@$(LOCK) sh -c '$(call install,.[docs],$@)'
 
 $(VENV)/.installed-nightly: pyproject.toml
 	@$(LOCK) sh -c '$(call install,.[nightly],$@)'

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn.testing import CHECKS, check_conv2d, oracles, verify
 from minicnn.testing.report import FAILS
@@ -141,6 +142,27 @@ def test_the_page_of_a_study_is_made_from_its_numbers(path: Path) -> None:
     assert page == studies.text(path), "python docs/studies.py"
     for image in re.findall(r"\]\((images/[^)]+)\)", page):
         assert (studies.FOLDER / image).stat().st_size > 1000
+
+
+def test_a_run_is_copied_and_other_pages_keep_their_pictures(tmp_path, monkeypatch) -> None:
+    """'pooling-…' is also how the pictures of 'pooling-shapes' begin."""
+    monkeypatch.setattr(studies, "FOLDER", tmp_path / "studies")
+    images, run = tmp_path / "studies" / "images", tmp_path / "run"
+    images.mkdir(parents=True)
+    run.mkdir()
+    for name in ("pooling-old.png", "pooling-shapes-shifts.png", "visualise-heat.png"):
+        (images / name).write_bytes(b"")
+    (run / "results.json").write_text('{"experiment": "pooling", "data": "mnist"}')
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    for name, pixels in (("shifts", noise // 255), ("heat", noise[:100]), ("large", noise)):
+        Image.fromarray(pixels).save(run / f"{name}.png")
+    studies.copy(run)
+    names = ["pooling-heat.png", "pooling-large.png", "pooling-shifts.png"]
+    assert studies.pictures_of("pooling") == names
+    modes = [Image.open(images / name).mode for name in names]
+    assert modes == ["RGB", "P", "P"]  # many colours, too many bytes with all of them, few colours
+    kept = {path.name for path in images.iterdir()} - {*names}
+    assert kept == {"pooling-shapes-shifts.png", "visualise-heat.png"}
 
 
 # The kernel in C

@@ -50,3 +50,29 @@ def test_meddling_would_be_seen():
     assert trained["environment"] != before["environment"]
     if max(before["pools"].values()) > 1:
         assert trained["pools"] != before["pools"]
+
+
+OTHERS = """
+import sys
+import numpy
+from minicnn import Input, layers, models
+model = models.Sequential([Input(shape=(8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)])
+model.predict(numpy.zeros((2, 8, 8, 1)), verbose=0)
+assert "numba" in sys.modules
+assert "scipy.linalg" not in sys.modules, "SciPy's BLAS was loaded"
+
+import numba
+
+@numba.njit
+def products(a):
+    return a @ a, numpy.correlate(a[0], a[1])
+
+a = numpy.arange(9.0).reshape(3, 3)
+assert numpy.array_equal(products(a)[0], a @ a)
+assert numpy.array_equal(products(a)[1], numpy.correlate(a[0], a[1]))
+"""
+
+
+def test_no_second_blas_is_loaded_and_others_may_still_load_one():
+    done = subprocess.run([sys.executable, "-c", OTHERS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
