@@ -1,11 +1,12 @@
 """Damaged files by the thousand: valid ones of every format, mutated, and loaded in a watched process.
 
-    python -m tests.saving.mutants FORMAT COUNT [SEED]    # prints a line of JSON: what came of them
+    python -m tests.saving.mutants FORMAT COUNT [SEED]    # drawn by Hypothesis; prints what came of them as JSON
     python -m tests.saving.mutants FORMAT --atheris RUNS  # mutants that coverage of our code leads to
 
-Refused with a ValueError, or loaded: anything else is a finding, and its file is kept.
+Refused with a ValueError, or loaded: anything else is a finding, and its file is kept; Hypothesis's is the smallest.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 MAX_SECONDS, MAX_MB = 1, 300
 TOKENS = (
@@ -199,10 +204,9 @@ class Trial:
             self._find(f"{seconds:.1f} s", content)
 
     def _find(self, what: str, content: bytes) -> None:
-        kept = Path(tempfile.gettempdir()) / f"mutant-{self.kind}-{len(self.findings)}{self.format.suffix}"
-        if len(self.findings) < 20:
-            kept.write_bytes(content)
-        self.findings.append(f"{what[:200]} ({kept})")
+        kept = Path(tempfile.gettempdir()) / f"mutant-{self.kind}{self.format.suffix}"
+        kept.write_bytes(content)
+        self.findings = [f"{what[:200]} ({kept})"]
 
     def result(self) -> dict[str, Any]:
         mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - self.base_mb
@@ -223,11 +227,36 @@ def main() -> None:
         if count == "--atheris":
             explore(kind, Path(folder), int(rest[0]))
             return
-        trial, seed = Trial(kind, Path(folder)), int(rest[0]) if rest else 0
-        for k in range(int(count)):
-            rng = random.Random(f"{kind} {seed} {k}")
-            trial.run(sealed(kind, trial.format.valid, rng))
+        trial = Trial(kind, Path(folder))
+        draw(trial, int(count), int(rest[0]) if rest else 0)
         print(json.dumps(trial.result()))
+
+
+def draw(trial: Trial, count: int, seed: int) -> None:
+    """Try ``count`` mutants that Hypothesis draws, and the smaller ones that it makes of the first that is a finding.
+
+    A thousand at a time: what Hypothesis remembers of its draws would count as the loader's memory.
+    """
+    for start in range(0, count, 1_000):
+
+        @hypothesis.seed(f"{trial.kind} {seed} {start}")
+        @settings(
+            max_examples=min(1_000, count - start),
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.randoms(use_true_random=False))
+        def one(rng: random.Random) -> None:
+            trial.findings = []
+            trial.run(sealed(trial.kind, trial.format.valid, rng))
+            assert not trial.findings
+
+        with contextlib.suppress(AssertionError, hypothesis.errors.Flaky):
+            one()
+        if trial.findings:
+            return
 
 
 def explore(kind: str, folder: Path, runs: int) -> None:

@@ -99,7 +99,7 @@ of CPU time or more than 300 MB is a finding.
 
 Run on {dates}, at {commits}.
 
-*Mutants* are damaged at random, those of archives half of the time inside a member, with right checksums. *Led by
+*Mutants* are drawn by Hypothesis, those of archives half of the time inside a member, with right checksums. *Led by
 coverage*: libFuzzer, through atheris, looks for new branches of our readers.
 {kills}"""
 
