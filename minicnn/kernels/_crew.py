@@ -21,9 +21,10 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 TICKET, DONE, SEATS, BELL, PROGRAMS = 0, 8, 16, 24, 32
 """Places on the board, far enough apart for no two to share a cache line.
 
-TICKET: number of the meeting · 2¹⁶ + programs · 2⁸ + programs taken. DONE: programs that have ended. SEATS: how many
-more helpers may take part. BELL: changes when a helper is wanted in Python. PROGRAMS: three numbers for each program:
-address and length of its table of calls, and the outcome as `run_calls` gives it.
+TICKET: number of the meeting · 2²⁴ + programs · 2¹⁶ + programs taken by helpers · 2⁸ + programs taken by the caller.
+DONE: programs that have ended. SEATS: how many more helpers may take part. BELL: changes when a helper is wanted in
+Python. PROGRAMS: three numbers for each program: address and length of its table of calls, and the outcome as
+`run_calls` gives it.
 """
 
 MOST_PROGRAMS = 64
@@ -36,7 +37,7 @@ def new_board() -> np.ndarray:
 
 def meeting_on(board: np.ndarray) -> int:
     """Number of the last meeting."""
-    return int(board[TICKET]) >> 16
+    return int(board[TICKET]) >> 24
 
 
 def outcomes(board: np.ndarray, programs: int) -> list[int]:
@@ -85,12 +86,17 @@ def _swap(typing_context, board, place, old, new):  # type: ignore[no-untyped-de
 
 
 @inner
-def _take_programs(board):  # type: ignore[no-untyped-def]
-    """Run one program after the other until all are taken; how many this thread has run."""
+def _take_programs(board, is_helper):  # type: ignore[no-untyped-def]
+    """Run one program after the other until all are taken; how many this thread has run.
+
+    The caller begins with the first and helpers with the last, so that a thread mostly gets what it had in the last
+    meeting, and finds its data in its own core's cache.
+    """
     own, ticket = 0, _look(board, TICKET)
-    while ticket & 255 < ticket >> 8 & 255:
-        if _swap(board, TICKET, ticket, ticket + 1) != 0:
-            place = PROGRAMS + 3 * (ticket & 255)
+    while (ticket & 255) + (ticket >> 8 & 255) < ticket >> 16 & 255:
+        if _swap(board, TICKET, ticket, ticket + (256 if is_helper else 1)) != 0:
+            k = (ticket >> 16 & 255) - 1 - (ticket >> 8 & 255) if is_helper else ticket & 255
+            place = PROGRAMS + 3 * k
             board[place + 2] = run_calls_at(board[place], board[place + 1], 0)
             _add(board, DONE, 1)
             own += 1
@@ -109,9 +115,9 @@ def conduct(board: np.ndarray, programs: np.ndarray, seats: int, looks: int) -> 
         board[PROGRAMS + 3 * k] = programs[k, 0]
         board[PROGRAMS + 3 * k + 1] = programs[k, 1]
     board[DONE], board[SEATS] = 0, seats
-    meeting = (board[TICKET] >> 16) + 1
-    _swap(board, TICKET, board[TICKET], (meeting << 16) + (len(programs) << 8))
-    own = _take_programs(board)
+    meeting = (board[TICKET] >> 24) + 1
+    _swap(board, TICKET, board[TICKET], (meeting << 24) + (len(programs) << 16))
+    own = _take_programs(board, False)
     return has_ended(board, len(programs), looks), own
 
 
@@ -137,11 +143,11 @@ def stand_by(board: np.ndarray, last: int, looks: int) -> int:
     """
     bell, k = board[BELL], 0
     while k < looks:
-        meeting = _look(board, TICKET) >> 16
+        meeting = _look(board, TICKET) >> 24
         if meeting != last:
             last, k = meeting, 0
             if _add(board, SEATS, -1) > 0:
-                _take_programs(board)
+                _take_programs(board, True)
         if board[BELL] != bell:
             break
         k += 1

@@ -41,6 +41,13 @@ def wait_for(flag, value):
 
 
 @kernel
+def note(order, over, k):
+    """The next one in the order is k."""
+    order[over[0]] = k
+    over[0] += 1
+
+
+@kernel
 def is_even(total):
     return total[0] % 2 == 0
 
@@ -98,6 +105,17 @@ def test_a_helper_takes_part():
         flag[0] = 0
         run_programs(programs)
         assert flag[0] == 1
+
+
+def test_the_caller_begins_with_the_first_and_helpers_with_the_last():
+    """So that a thread gets the same ones each time. The first program waits until the others are over."""
+    config.set_num_threads(2)
+    order, over = np.zeros(5, np.int64), np.zeros(1, np.int64)
+    programs = [program_of(lambda k=k: note(order, over, k)) for k in (1, 2, 3)]
+    programs = [program_of(lambda: wait_for(over, 3)), *programs]
+    over[0] = 0
+    run_programs(programs)
+    assert order[:3].tolist() == [3, 2, 1]
 
 
 def test_what_fails_is_repaired_wherever_it_ran():
