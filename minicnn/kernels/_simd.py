@@ -43,6 +43,10 @@ def write(x: np.ndarray, at: int, value: float) -> None:
     x.reshape(-1)[at] = value
 
 
+def fetch_to_write(x: np.ndarray, at: int) -> None:
+    """Have the cache line of x[at] in flat memory come, to be written soon; `at` may lie past the end."""
+
+
 def shifted(offsets: tuple[int, ...], by: int) -> tuple[int, ...]:
     """Every offset + by."""
     return tuple(offset + by for offset in offsets)

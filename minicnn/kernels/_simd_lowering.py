@@ -16,6 +16,7 @@ from minicnn.kernels._simd import (
     append_passed,
     copy_transposed,
     divide_tile,
+    fetch_to_write,
     first_half,
     fold_max,
     index_row,
@@ -186,6 +187,22 @@ def _type_read(context):  # type: ignore[no-untyped-def]
 @lower_builtin(read, types.Array, types.Integer)
 def _lower_read(context, builder, sig, args):  # type: ignore[no-untyped-def]
     return builder.load(element_pointer(context, builder, sig.args[0], args[0], args[1]))
+
+
+@type_callable(fetch_to_write)
+def _type_fetch_to_write(context):  # type: ignore[no-untyped-def]
+    return lambda x, at: types.none
+
+
+@lower_builtin(fetch_to_write, types.Array, types.Integer)
+def _lower_fetch_to_write(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    pointer = element_pointer(context, builder, sig.args[0], args[0], args[1])
+    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    word = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(prefetch, [pointer, word(1), word(3), word(1)])
+    return context.get_dummy_value()
 
 
 @type_callable(write)

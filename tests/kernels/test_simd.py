@@ -21,6 +21,7 @@ from minicnn.kernels._simd import (
     add_transposed,
     append_passed,
     copy_transposed,
+    fetch_to_write,
     first_half,
     fold_max,
     index_row,
@@ -62,6 +63,8 @@ def sums(x, w, y, argmax, count):
     store_rows(y, places, tile, count)
     add_rows(y, places, load_rows(tile, w, (1, 2), count), count)
     add_scaled_rows(y, places, 1, read(x, 9), tile, count)
+    fetch_to_write(y, 0)
+    fetch_to_write(y, y.size + 1000)
     write(y, 0, 5)
 
 
