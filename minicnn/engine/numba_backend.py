@@ -98,14 +98,14 @@ def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
         else:
             conv2d.conv2d_backward_w(dz, frame.x, *gradients, op.window, op.groups)
     if frame.dx_buffer is not None:
-        frame.dx, w_t = frame.dx_buffer, frame.derived["transposed"]
+        frame.dx = frame.dx_buffer
         if "u_t" in frame.derived:
-            weights = w_t, frame.derived["u_t"]
+            weights = frame.w[0], frame.derived["u_t"]
             conv2d_winograd.backward_x(dz, weights, frame.dx, frame.kept["block"], op.window)
         elif parts > 1:
-            bands.backward_x(op, parts, dz, w_t, frame.dx)
+            bands.backward_x(op, parts, dz, frame.derived["transposed"], frame.dx)
         else:
-            conv2d.conv2d_backward_x(dz, w_t, frame.dx, op.window, op.groups)
+            conv2d.conv2d_backward_x(dz, frame.derived["transposed"], frame.dx, op.window, op.groups)
 
 
 def _has_winograd_forward(op: Any, shape: ops.Shape) -> bool:
@@ -137,11 +137,10 @@ def _u_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     return {"u": (4, 4, shape[-1], op.filters)} if _has_winograd_forward(op, shape) else {}
 
 
-def _transposed_shapes(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    shapes = _transposed_alone(op, shape)
+def _transposed_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
     if _has_winograd_gradients(op, shape):
-        shapes["u_t"] = (conv2d_winograd.POSITIONS, op.filters, shape[-1])
-    return shapes
+        return {"u_t": (conv2d_winograd.POSITIONS, op.filters, shape[-1])}
+    return _transposed_alone(op, shape)
 
 
 @kernels_only
@@ -151,7 +150,7 @@ def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
     if "transposed" in derived:
         conv2d.pack_transposed(w[0], derived["transposed"], op.groups)
     if "u_t" in derived:
-        conv2d_winograd.transform_weights(derived["transposed"], derived["u_t"])
+        conv2d_winograd.transform_weights(w[0], derived["u_t"])
 
 
 # Convolution by an algorithm that somebody has chosen
@@ -404,7 +403,7 @@ def _softmax_crossentropy_backward(op: Any, frame: Frame) -> None:
 _CONV = {
     "block": _conv_block,
     "sums": _conv_sums,
-    "derived": _transposed_shapes,
+    "derived": _transposed_shape,
     "derived_forward": _u_shape,
     "derive": _derive_conv,
 }

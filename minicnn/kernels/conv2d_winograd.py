@@ -28,6 +28,7 @@ from minicnn.kernels._simd import (
     add_rows,
     add_scaled_tile,
     add_tiles,
+    copy_transposed,
     divide_tile,
     is_finite,
     lanes,
@@ -78,26 +79,34 @@ def block_shape(channels: int, filters: int) -> tuple[int, int, int]:
 
 
 @kernel
-def transform_weights(w: np.ndarray, u: np.ndarray) -> None:
-    """u (25, C, F), overwritten: G w Gᵀ of w (3, 3, C, F). dx reads that of w with filters and channels swapped."""
-    size = w[0, 0].size
-    like = zeros(w, ROW_3, ROW_1)
-    for k in range(0, size, lanes(w)):
-        half = _weighted(*_load_three(like, w, (k, k + 3 * size, k + 6 * size), size))
-        _store_square(u, k, size, _weighted(*_three_of_five(half)))
+def transform_weights(w: np.ndarray, u_t: np.ndarray) -> None:
+    """u_t (25, F, C), overwritten: G w Gᵀ of w (3, 3, C, F), as dx reads it. A square block of vectors at a time."""
+    channels, filters = w.shape[2], w.shape[3]
+    like, square = zeros(w, ROW_3, ROW_1), lanes(w) * lanes(w)
+    turned = aligned_zeros((9, lanes(w), lanes(w)), w.dtype)
+    for c in range(0, channels, lanes(w)):
+        for f in range(0, filters, lanes(w)):
+            for tap in range(9):
+                copy_transposed(
+                    turned, tap * square, lanes(w), w, (tap * channels + c) * filters + f, filters
+                )
+            for k in range(lanes(w)):
+                places = (k * lanes(w), k * lanes(w) + 3 * square, k * lanes(w) + 6 * square)
+                half = _weighted(*_load_three(like, turned, places, square))
+                at = (f + k) * channels + c
+                _store_square(u_t, at, filters * channels, _weighted(*_three_of_five(half)))
 
 
 def backward_x(
     dy: np.ndarray, weights: tuple[np.ndarray, np.ndarray], dx: np.ndarray, block: np.ndarray, window: Window
 ) -> None:
-    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and the weights (w_t, u_t).
-
-    w_t is w after `conv2d.pack_transposed`, and u_t is w_t after `transform_weights`.
-    """
-    w_t, u_t = weights
+    """dx (N, H, W, C), overwritten, from dy (N, OH, OW, F) and the weights (w, u_t), w after `transform_weights`."""
+    w, u_t = weights
     finite = np.empty(len(dy), np.bool_)
 
     def repair() -> None:
+        w_t = np.empty((*w.shape[:2], w.shape[3], w.shape[2]), w.dtype)
+        conv2d.pack_transposed(w, w_t, 1)
         for n in np.flatnonzero(~finite):
             conv2d.conv2d_backward_x(dy[n : n + 1], w_t, dx[n : n + 1], window, 1)
 

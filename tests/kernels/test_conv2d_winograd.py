@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minicnn.geometry import make_window
-from minicnn.kernels import conv2d, conv2d_winograd, conv2d_winograd_forward, conv_relu_pool_winograd
+from minicnn.kernels import conv2d_winograd, conv2d_winograd_forward, conv_relu_pool_winograd
 from minicnn.reference import conv2d as reference
 from minicnn.testing.tolerances import conv2d_bound
 from minicnn.testing.tolerances.arithmetic import Arithmetic
@@ -26,9 +26,10 @@ def scratch(case):
 
 
 def transformed(w):
-    u = np.empty((conv2d_winograd.POSITIONS, *w.shape[2:]), w.dtype)
-    conv2d_winograd.transform_weights(w, u)
-    return u
+    """As dx reads it: filters before channels."""
+    u_t = np.empty((conv2d_winograd.POSITIONS, w.shape[3], w.shape[2]), w.dtype)
+    conv2d_winograd.transform_weights(w, u_t)
+    return u_t
 
 
 def forward(case, x, w, b, is_relu=False):
@@ -44,9 +45,7 @@ def backward(case, dy, x, w):
     """dx, dw, db; the gradients of the weights are added to 7."""
     assert conv2d_winograd.applies(case.window, 1, case.channels, case.filters)
     dx, dw, db = np.full_like(x, 7), np.full_like(w, 7), np.full(case.filters, 7, case.dtype)
-    w_t = np.empty((3, 3, case.filters, case.channels), case.dtype)
-    conv2d.pack_transposed(w, w_t, 1)
-    conv2d_winograd.backward_x(dy, (w_t, transformed(w_t)), dx, scratch(case), case.window)
+    conv2d_winograd.backward_x(dy, (w, transformed(w)), dx, scratch(case), case.window)
     sums = np.full((conv2d_winograd.POSITIONS, *w.shape[2:]), np.nan, case.dtype)
     conv2d_winograd.backward_w(dy, x, (dw, db), scratch(case), sums, case.window)
     return dx, dw, db
@@ -117,8 +116,8 @@ def test_the_matrices_are_an_algorithm_for_three_outputs_of_three_taps():
 
 
 def test_the_weights_are_transformed_by_six_g():
-    w = np.random.default_rng(0).integers(-3, 4, (3, 3, 32, 32)).astype(np.float64)
-    expected = 36 * np.einsum("ap, bq, pqcf -> abcf", G, G, w).reshape(25, 32, 32)
+    w = np.random.default_rng(0).integers(-3, 4, (3, 3, 32, 48)).astype(np.float64)
+    expected = 36 * np.einsum("ap, bq, pqcf -> abfc", G, G, w).reshape(25, 48, 32)
     np.testing.assert_allclose(transformed(w), expected, atol=1e-12)
 
 
