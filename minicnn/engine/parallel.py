@@ -45,7 +45,7 @@ class Executor:
     def __init__(self, plan: Plan, variables: Sequence[Variable] = ()) -> None:
         self.plan = plan
         self._workspaces: list[Workspace] = []
-        self._derived = Derived(plan)
+        self._derived = Derived(plan, min(config.num_threads(), LANES))
         self._params: Mapping[str, np.ndarray] = {}
         self._weights: list[Arrays] = []
         self._gradients = Gradients(plan, variables)
@@ -95,8 +95,7 @@ class Executor:
         job = _Job(self.plan, self._weights, inputs, stores, step)
         chunks = self._cut(len(x))
         width = min(LANES if runs_backward else max(LANES, job.threads), len(chunks))
-        while len(self._workspaces) < width:
-            self._workspaces.append(Workspace(self.plan, self._derived))
+        self._grow(width)
         accumulators: Sequence[Sequence[Arrays] | None] = [None] * width
         if runs_backward:
             accumulators = self._gradients.lanes(width)
@@ -125,6 +124,11 @@ class Executor:
         ws.cells[...] = x.ctypes.data, outputs.ctypes.data
         tape.program.run()
         return outputs
+
+    def _grow(self, lanes: int) -> None:
+        """See that there are workspaces for so many lanes."""
+        for lane in range(len(self._workspaces), lanes):
+            self._workspaces.append(Workspace(self.plan, self._derived, lane))
 
     def _cut(self, n: int) -> list[slice]:
         """`Plan.chunks`, remembered for the next batch."""

@@ -53,8 +53,7 @@ class Profiler(Executor):
         timed = Timed(np.zeros((len(steps), 3)), [None] * len(steps))
         chunks = self.plan.chunks(len(x))
         lanes = min(LANES, len(chunks))
-        while len(self._workspaces) < lanes:
-            self._workspaces.append(Workspace(self.plan, self._derived))
+        self._grow(lanes)
         self._derived.update(weights)
         stores = self._stores_for(len(x))
         for lane, gradients in enumerate(self._gradients.lanes(lanes)):

@@ -9,18 +9,22 @@ import numpy as np
 
 from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.ops import Shape
-from minicnn.engine.plan import ALIGNMENT, Buffer, Plan
+from minicnn.engine.plan import ALIGNMENT, LANES, Buffer, Plan
 from minicnn.engine.tape import Tape, run_tapes
+
+COPIED_NBYTES = 1 << 20
+"""Of one copy of derived weights, at most: what a core's cache holds."""
 
 
 class Workspace:
     """Memory for one chunk of a plan.
 
     The arena's address is aligned to a cache line. Frames for a chunk of n samples are made once for each n that
-    occurs: the full capacity, and the ragged last chunk. All workspaces of an executor share one `derived`.
+    occurs: the full capacity, and the ragged last chunk. All workspaces of an executor share one `derived`; `lane`
+    chooses which of its copies this one reads.
     """
 
-    def __init__(self, plan: Plan, derived: Derived) -> None:
+    def __init__(self, plan: Plan, derived: Derived, lane: int = 0) -> None:
         self.plan = plan
         self.is_alone = False
         """Whether its chunk is the whole batch: `Frame.is_alone`."""
@@ -33,7 +37,7 @@ class Workspace:
                 shapes |= binding.sums(step.op, step.input_shape)
             self._blocks.append(_arrays(shapes, plan.dtype))
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
-        self._derived = derived
+        self._derived = derived.of_lane(lane)
         self._frames: dict[int, list[Frame]] = {}
         self._inputs: dict[str, np.ndarray] = {}
         self.chunk = slice(0)
@@ -82,25 +86,41 @@ class Workspace:
         frame.y_buffer = views.get(step.op.name)
         frame.dx_buffer = views.get(f"{step.op.name}:dx")
         frame.kept = {name: views[f"{step.op.name}:{name}"] for name in step.kept} | self._blocks[index]
-        frame.derived = self._derived.arrays[index]
+        frame.derived = self._derived[index]
         return frame
 
 
 class Derived:
-    """Arrays made from the weights alone: the layouts in which forward, or dx where it is wanted, reads them."""
+    """Arrays made from the weights alone: the layouts in which forward, or dx where it is wanted, reads them.
 
-    def __init__(self, plan: Plan) -> None:
+    In training each step writes all of them. Small ones have up to `copies`, one for each thread: none then waits for
+    what another has just written, line by line (the book's net: 15 µs more work in both threads, 50 µs less time).
+    """
+
+    def __init__(self, plan: Plan, copies: int = 1) -> None:
         self.plan = plan
         self.version: int | None = None
         """Of the weights that they were made from."""
-        self.arrays: list[dict[str, np.ndarray]] = []
+        self.copies = [self._empty()]
+        """In each, arrays by name, step by step."""
+        nbytes = sum(array.nbytes for arrays in self.copies[0] for array in arrays.values())
+        if nbytes <= COPIED_NBYTES:
+            self.copies += [self._empty() for _ in range(copies - 1)]
         self._tapes: list[Tape] = []
-        for step in plan.steps:
-            binding = binding_of(step.op, plan.backend)
+
+    def _empty(self) -> list[dict[str, np.ndarray]]:
+        arrays = []
+        for step in self.plan.steps:
+            binding = binding_of(step.op, self.plan.backend)
             shapes = dict(binding.derived_forward(step.op, step.input_shape))
             if step.wants_dx:
                 shapes |= binding.derived(step.op, step.input_shape)
-            self.arrays.append(_arrays(shapes, plan.dtype))
+            arrays.append(_arrays(shapes, self.plan.dtype))
+        return arrays
+
+    def of_lane(self, lane: int) -> list[dict[str, np.ndarray]]:
+        """The copy for a lane: neighbours, which one thread mostly runs (`kernels._crew`), read the same."""
+        return self.copies[lane % LANES * len(self.copies) // LANES]
 
     def update(self, weights: Sequence[Arrays], version: int | None = None) -> None:
         """Remake all of them from `weights`, one tuple a step, unless they were made from this version."""
@@ -109,13 +129,18 @@ class Derived:
         self.version = version
         if self._tapes:
             run_tapes(self._tapes)
-            return
-        for step, w, arrays in zip(self.plan.steps, weights, self.arrays, strict=True):
-            derive = binding_of(step.op, self.plan.backend).derive if arrays else None
-            if derive is not None:
-                tape = Tape()
-                tape.do(derive, step.op, w, arrays)
-                self._tapes.append(tape.finish())
+        else:
+            self._take_down(weights)
+
+    def _take_down(self, weights: Sequence[Arrays]) -> None:
+        """Make them for the first time."""
+        for copy in self.copies:
+            for step, w, arrays in zip(self.plan.steps, weights, copy, strict=True):
+                derive = binding_of(step.op, self.plan.backend).derive if arrays else None
+                if derive is not None:
+                    tape = Tape()
+                    tape.do(derive, step.op, w, arrays)
+                    self._tapes.append(tape.finish())
 
     def forget_weights(self) -> None:
         """The arrays of the weights are others from now on."""

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from minicnn.engine import workspace
 from minicnn.engine.ops import ConvReLUPool
 from minicnn.engine.parallel import Executor
-from minicnn.engine.plan import make_plan
+from minicnn.engine.plan import LANES, make_plan
 from minicnn.engine.workspace import Derived
 from minicnn.geometry import make_window
 from tests.engine import test_identity as identity
@@ -58,8 +59,35 @@ def test_inference_sees_weights_that_were_changed_in_place():
     )
 
 
-def test_derived_arrays_start_at_a_cache_line():
+def pooled_derived(copies):
     plan = make_plan([pooled_op()], (6, 6, 16), training=True, gradients=["w"], value_gradients=["input"])
-    arrays = Derived(plan).arrays[0]
+    return Derived(plan, copies)
+
+
+def test_derived_arrays_start_at_a_cache_line():
+    arrays = pooled_derived(1).of_lane(0)[0]
     assert set(arrays) == {"winograd", "by_window"}
     assert all(array.ctypes.data % 64 == 0 for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("copies", "shares"), [(1, [0, 0, 0, 0]), (2, [0, 0, 1, 1]), (3, [0, 0, 1, 2]), (4, [0, 1, 2, 3])]
+)
+def test_lanes_that_a_thread_runs_share_a_copy_and_all_are_remade(copies, shares):
+    derived = pooled_derived(copies)
+    places = [derived.of_lane(lane)[0]["winograd"].ctypes.data for lane in range(2 * LANES)]
+    distinct = list(dict.fromkeys(places))
+    assert [distinct.index(place) for place in places] == shares * 2
+    w = np.random.default_rng(0).standard_normal((3, 3, 16, 32), np.float32)
+    for _ in range(2):
+        w *= -1
+        derived.update([(w,)])
+        for name, array in derived.copies[0][0].items():
+            assert array.any()
+            for other in derived.copies[1:]:
+                np.testing.assert_array_equal(other[0][name], array)
+
+
+def test_large_ones_are_not_copied(monkeypatch):
+    monkeypatch.setattr(workspace, "COPIED_NBYTES", 100)
+    assert len(pooled_derived(4).copies) == 1

@@ -80,9 +80,12 @@ def test_without_a_change_nothing_is_remade(monkeypatch):
         conv_relu_pool_winograd, "transform_weights", lambda w, u: remade.append("u") or transform(w, u)
     )
     model = make_model()
+    model.predict(X, verbose=0)
+    made = len(remade)
+    assert made > 0
     for _ in range(3):
         model.predict(X, verbose=0)
-    assert remade == ["u"]
+    assert len(remade) == made
     train(model, None)
     model.predict(X, verbose=0)
-    assert len(remade) > 1
+    assert len(remade) > made
