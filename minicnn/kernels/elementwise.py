@@ -6,6 +6,9 @@ from minicnn.kernels._jit import kernel
 from minicnn.kernels._simd import add_tiles, fetch_to_write, lanes, load_row, store_rows, zeros
 from minicnn.kernels._tile import ROW_1
 
+AHEAD = 256
+"""How many elements ahead of the sum the lines of each row are asked for: another core may have written them last."""
+
 
 @kernel
 def relu_forward(x: np.ndarray, y: np.ndarray) -> None:
@@ -23,10 +26,6 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     for k in range(target.size):
         value = gradient[k]  # read in any case, so that the loop has no branch
         target[k] = value if output[k] > 0 else dy.dtype.type(0)
-
-
-AHEAD = 256
-"""Elements of each row. Another core may have had them last, and is slow to give them away: 51 µs, or so 37."""
 
 
 @kernel
