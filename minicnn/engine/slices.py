@@ -7,12 +7,13 @@ from collections.abc import Callable
 from minicnn import config
 from minicnn.engine.binding import calls_kernels_only
 from minicnn.engine.tape import Tape, run_tapes
+from minicnn.engine.threads import MOST
 
 LEAST, LEAST_IN_PYTHON = 1 << 13, 1 << 17
 """Elements that are worth a program, or a task of Python's: 50 µs, about what it takes a sleeping thread to wake up."""
 
-SLICES, MOST = 4, 64
-"""Programs for each thread, which even out a core that is busy with something else, and in all (`kernels._crew`).
+SLICES = 4
+"""Programs for each thread, which even out a core that is busy with something else; at most MOST in all.
 
 One task a thread: threads that want the interpreter every few microseconds wait for each other.
 """

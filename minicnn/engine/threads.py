@@ -52,6 +52,9 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 BELL = 24
 """Place on the board: `kernels._crew.BELL`."""
 
+MOST = 64
+"""Programs that the board has room for: `kernels._crew.MOST_PROGRAMS`. More are shared out in several meetings."""
+
 
 def run_tasks(count: int, task: Callable[[int], None]) -> None:
     """Call task(0), …, task(count − 1), each once, over up to `config.num_threads()` threads; this one is among them.
@@ -126,6 +129,10 @@ def run_programs(programs: Sequence[Program]) -> None:
 
     They may run in any order, or at the same time. What a kernel raises is raised when all have ended.
     """
+    if len(programs) > MOST:
+        run_programs(programs[:MOST])
+        run_programs(programs[MOST:])
+        return
     if len(programs) == 1:
         programs[0].run()
         return

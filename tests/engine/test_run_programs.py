@@ -10,6 +10,7 @@ import pytest
 from minicnn import config
 from minicnn.engine import threads
 from minicnn.engine.threads import run_programs, run_tasks
+from minicnn.kernels import _crew
 from minicnn.kernels._crew import _look, meeting_on
 from minicnn.kernels._jit import kernel
 from minicnn.recording import recording, run_or_repair
@@ -63,6 +64,19 @@ def program_of(call):
     with recording() as recorded:
         call()
     return Program(recorded.calls)
+
+
+def test_the_board_is_what_the_threads_think():
+    assert (_crew.BELL, _crew.MOST_PROGRAMS) == (threads.BELL, threads.MOST)
+
+
+@pytest.mark.parametrize("number", [63, 64, 65, 300])
+def test_more_programs_than_the_board_has_room_for(number):
+    """A deep net's derived weights, each with a copy for every thread."""
+    config.set_num_threads(2)
+    programs, totals = counters(number)
+    run_programs(programs)
+    assert [total[0] for total in totals] == [100] * number
 
 
 def counters(number):
