@@ -10,6 +10,7 @@ from minicnn.engine.binding import Arrays, kernels_only
 from minicnn.engine.parameters import ALIGNMENT_ELEMENTS, Variable, aligned_zeros, flat_views, views_of
 from minicnn.engine.plan import LANES, Plan
 from minicnn.engine.slices import Sliced
+from minicnn.engine.tape import Phase, run_phases
 
 
 class Gradients:
@@ -39,10 +40,18 @@ class Gradients:
         self._is_clear = False
         return self._lanes[:number]
 
-    def add_up(self, lanes: int) -> None:
-        """flat = accumulator 0 + accumulator 1 + …, elementwise from left to right; the accumulators become zero."""
-        for add in self._additions[lanes]:
-            add()
+    def add_up(self, lanes: int, before: Sequence[Phase] = ()) -> None:
+        """flat = accumulator 0 + accumulator 1 + …, elementwise from left to right; the accumulators become zero.
+
+        `before` are phases that write into the accumulators.
+        """
+        additions = self._additions[lanes]
+        if all(add.tapes for add in additions):
+            run_phases([*before, Phase([tape for add in additions for tape in add.tapes])])
+        else:
+            run_phases(before)
+            for add in additions:
+                add()
         self._is_clear = True
 
     def _addition(self, backend: str, lanes: int) -> list[Sliced]:

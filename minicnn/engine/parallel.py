@@ -18,7 +18,7 @@ from minicnn.engine.gradients import Gradients
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT, LANES, Plan
 from minicnn.engine.rows import Copy, copies
-from minicnn.engine.tape import Tape, run_tapes
+from minicnn.engine.tape import Phase, Tape, run_phases
 from minicnn.engine.threads import run_tasks
 from minicnn.engine.workspace import Derived, Workspace
 
@@ -85,10 +85,12 @@ class Executor:
             for ws in self._workspaces:
                 ws.tapes.clear()
             self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
-        self._derived.update(self._weights, version)
-        outputs = self._repeat(x) if self._gives_outputs_only else None
-        if outputs is not None:
-            return Batch(outputs, None, {}, {})
+        phases = [*self._derived.phases(self._weights, version)]
+        if self._gives_outputs_only:
+            run_phases(phases)
+            phases, outputs = [], self._repeat(x)
+            if outputs is not None:
+                return Batch(outputs, None, {}, {})
         runs_backward = seed is not None and self.plan.runs_backward
         stores = self._stores_for(len(x)) if runs_backward else {}
         inputs = {"x": x, "target": target, "seed": seed if runs_backward else None}
@@ -101,10 +103,23 @@ class Executor:
             accumulators = self._gradients.lanes(width)
         lanes = [Lane(*pair) for pair in zip(self._workspaces[:width], accumulators, strict=True)]
         for first in range(0, len(chunks), width):
-            job.run_chunks(lanes, chunks[first : first + width])
+            if first > 0:  # before the lanes turn to other chunks
+                run_phases(phases)
+                phases = []
+            walks = job.turn(lanes, chunks[first : first + width])
+            if walks is not None:
+                phases.append(walks)
+            else:
+                run_phases(phases)
+                phases = []
+                job.record(lanes[: len(chunks) - first])
         if runs_backward:
-            self._gradients.add_up(width)
+            self._gradients.add_up(width, phases)
             self._add_deferred(stores)
+        else:
+            run_phases(phases)
+        for ws in self._workspaces:
+            ws.arrays = ()
         return job.batch()
 
     def _repeat(self, x: np.ndarray) -> np.ndarray | None:
@@ -208,16 +223,17 @@ class _Job:
         shapes = {s.op.name: s.output_shape for s in self.plan.steps} | {INPUT: self.plan.input_shape}
         return {name: np.empty((self.size, *shapes[name]), self.plan.dtype) for name in names}
 
-    def run_chunks(self, lanes: Sequence[Lane], chunks: Sequence[slice]) -> None:
-        """One chunk a lane, all at the same time."""
+    def turn(self, lanes: Sequence[Lane], chunks: Sequence[slice]) -> Phase | None:
+        """Have each lane turn to a chunk of its own; what walks over them, unless it has to be taken down first."""
         tapes = [self._turn(lane.workspace, chunk) for lane, chunk in zip(lanes, chunks, strict=False)]
         known = [tape for tape in tapes if tape is not None]
         if len(known) == len(tapes):
-            run_tapes(known, [(self.step, chunk.start) for chunk in chunks])
-        else:
-            run_tasks(len(tapes), lambda k: self._record(lanes[k]))
-        for lane in lanes:
-            lane.workspace.arrays = ()
+            return Phase(known, [(self.step, chunk.start) for chunk in chunks])
+        return None
+
+    def record(self, lanes: Sequence[Lane]) -> None:
+        """Walk over the chunks that the lanes have turned to, all at the same time, and take it down."""
+        run_tasks(len(lanes), lambda k: self._record(lanes[k]))
 
     def _turn(self, ws: Workspace, chunk: slice) -> Tape | None:
         """Have the workspace turn to the chunk; the tape of walks over so many samples, if there is one."""

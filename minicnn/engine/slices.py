@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from minicnn import config
 from minicnn.engine.binding import calls_kernels_only
-from minicnn.engine.tape import Tape, run_tapes
+from minicnn.engine.tape import Phase, Tape, run_phases
 from minicnn.engine.threads import MOST
 
 LEAST, LEAST_IN_PYTHON = 1 << 13, 1 << 17
@@ -34,11 +34,16 @@ class Sliced:
         self._tapes: dict[int, list[Tape]] = {}
 
     def __call__(self) -> None:
-        threads = config.num_threads()
-        if threads in self._tapes:
-            run_tapes(self._tapes[threads])
+        if self.tapes:
+            run_phases([Phase(self.tapes)])
         else:
+            threads = config.num_threads()
             self._tapes[threads] = [self._take_down(part) for part in self._slices(threads)]
+
+    @property
+    def tapes(self) -> Sequence[Tape]:
+        """What the next call will repeat, all at the same time; none if it will be the first one."""
+        return self._tapes.get(config.num_threads(), ())
 
     def _slices(self, threads: int) -> list[slice]:
         number = min(self._for_each_thread * threads, MOST)

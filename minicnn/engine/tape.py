@@ -7,9 +7,9 @@ without the interpreter's lock. One tape belongs to one workspace and one number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minicnn.engine.binding import Frame, calls_kernels_only
 from minicnn.engine.threads import run_programs, run_tasks
@@ -64,12 +64,31 @@ class Tape:
             item()
 
 
-def run_tapes(tapes: Sequence[Tape], draws: Sequence[tuple[int, int]] | None = None) -> None:
-    """Repeat all tapes, which have nothing to do with each other, over the threads; `draws` as in `Tape.repeat`."""
-    programs = [tape.program for tape in tapes if tape.program is not None]
-    if len(programs) == len(tapes):
-        run_programs(programs)
-    elif draws is None:
-        run_tasks(len(tapes), lambda k: tapes[k].repeat())
-    else:
-        run_tasks(len(tapes), lambda k: tapes[k].repeat(draws[k]))
+class Phase(NamedTuple):
+    """Tapes that have nothing to do with each other, and what each draws with, as in `Tape.repeat`."""
+
+    tapes: Sequence[Tape]
+    draws: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def programs(self) -> list[Program]:
+        """What to run in machine code instead; none if any tape needs Python."""
+        programs = [tape.program for tape in self.tapes if tape.program is not None]
+        return programs if len(programs) == len(self.tapes) else []
+
+    def repeat(self, k: int) -> None:
+        """Repeat tape k."""
+        self.tapes[k].repeat(*([] if self.draws is None else [self.draws[k]]))
+
+
+def run_phases(phases: Iterable[Phase]) -> None:
+    """Repeat all tapes over the threads, phase by phase; in one piece as far as Python has nothing to do."""
+    programs: list[list[Program]] = []
+    for phase in phases:
+        if phase.programs:
+            programs.append(phase.programs)
+        else:
+            run_programs(*programs)
+            programs = []
+            run_tasks(len(phase.tapes), phase.repeat)
+    run_programs(*programs)

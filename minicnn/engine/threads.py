@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from queue import SimpleQueue
 from threading import Lock, Thread, get_native_id
 from time import perf_counter, sleep
@@ -124,31 +125,28 @@ class _Tasks:
         return [error for error in ends if error is not None]
 
 
-def run_programs(programs: Sequence[Program]) -> None:
+def run_programs(*phases: Sequence[Program]) -> None:
     """Run all programs, each in one thread, over up to `config.num_threads()` threads; this one is among them.
 
-    They may run in any order, or at the same time. What a kernel raises is raised when all have ended.
+    Those of a phase may run in any order, or at the same time; the next phase begins when all have ended. What a kernel
+    raises is raised then, instead.
     """
-    if len(programs) > MOST:
-        run_programs(programs[:MOST])
-        run_programs(programs[MOST:])
-        return
-    if len(programs) == 1:
-        programs[0].run()
-        return
-    seats = min(config.num_threads(), len(programs)) - 1
-    crew = _crew(seats)
-    if seats > 0 and crew.rest_s <= 0 and crew.is_free.acquire(blocking=False):
-        try:
-            outcomes = crew.run(programs, seats)
-        finally:
-            crew.is_free.release()
-    else:  # alone, or another thread of the user's has the helpers
-        start = perf_counter()
-        outcomes = [program.run_once() for program in programs]
-        crew.rest_s -= perf_counter() - start
-    for program, outcome in zip(programs, outcomes, strict=True):
-        program.go_on(outcome)
+    left = [programs[k : k + MOST] for programs in phases for k in range(0, len(programs), MOST)]
+    while left:
+        seats = min(config.num_threads(), max(map(len, left))) - 1
+        crew = _crew(seats)
+        if seats > 0 and crew.rest_s <= 0 and crew.is_free.acquire(blocking=False):
+            try:
+                held, outcomes = crew.run(left, seats)
+            finally:
+                crew.is_free.release()
+        else:  # alone, or another thread of the user's has the helpers
+            start = perf_counter()
+            held, outcomes = 1, [program.run_once() for program in left[0]]
+            crew.rest_s -= perf_counter() - start
+        for program, outcome in zip(left[held - 1], outcomes, strict=True):
+            program.go_on(outcome)
+        left = left[held:]
 
 
 class _Crew:
@@ -181,8 +179,11 @@ class _Crew:
         if self._board is not None:
             self._board[BELL] += 1
 
-    def run(self, programs: Sequence[Program], seats: int) -> list[int]:
-        """Run the programs with up to `seats` helpers; their outcomes."""
+    def run(self, phases: Sequence[Sequence[Program]], seats: int) -> tuple[int, list[int]]:
+        """Run phases with up to `seats` helpers until all are over, or something has failed or come late in one.
+
+        Returns how many have been run, and the outcomes of the last one's programs.
+        """
         from minicnn.kernels._crew import conduct, new_board, outcomes, wait
 
         if self._board is None:
@@ -190,28 +191,29 @@ class _Crew:
         if self._sleeping:
             self._wake(min(seats, len(self._sleeping)))
         board, error, start = self._board, None, perf_counter()
-        places = np.array([program.place for program in programs])
-        has_ended, own = conduct(board, places, seats, LAST_LOOKS)
-        done = perf_counter()
+        places = np.array([program.place for programs in phases for program in programs])
+        ends = np.array([*accumulate(map(len, phases))])
+        held, has_ended, own = conduct(board, places, ends, seats, LAST_LOOKS)
+        done, programs = perf_counter(), len(phases[held - 1])
         # A helper's core may be busy with something else. Nobody may go on while a program still runs.
         while not has_ended:
             try:
                 sleep(NAP_S)
-                has_ended = wait(board, len(programs), 1)
+                has_ended = wait(board, programs, 1)
             except BaseException as raised:
                 error = raised
         # A helper that has begun late ends one program later at most, and takes part in what takes long, unless
         # something else has its core; then it is better left asleep than in the caller's way.
         work_s = done - start
         is_late = perf_counter() - done > max(1.5 * work_s / max(own, 1), LATE_S)
-        if is_late or (own == len(programs) and work_s > LONG_S):
+        if is_late or (own == ends[held - 1] and work_s > LONG_S):
             self._last_rest = min(max(1, 2 * self._last_rest), LONGEST_REST)
             self.rest_s = self._last_rest * max(work_s, LONG_S)
         elif work_s > LONG_S:
             self._last_rest = 0
         if error is not None:
             raise error
-        return outcomes(board, len(programs))
+        return held, outcomes(board, programs)
 
     def _wake(self, number: int) -> None:
         """Call so many sleepers to the board, each to another core than this one.

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.engine.binding import Arrays, Frame, binding_of
 from minicnn.engine.ops import Shape
 from minicnn.engine.plan import ALIGNMENT, LANES, Buffer, Plan
-from minicnn.engine.tape import Tape, run_tapes
+from minicnn.engine.tape import Phase, Tape, run_phases
 
 COPIED_NBYTES = 1 << 20
 """Of one copy of derived weights, at most: what a core's cache holds."""
@@ -124,13 +124,17 @@ class Derived:
 
     def update(self, weights: Sequence[Arrays], version: int | None = None) -> None:
         """Remake all of them from `weights`, one tuple a step, unless they were made from this version."""
+        run_phases(self.phases(weights, version))
+
+    def phases(self, weights: Sequence[Arrays], version: int | None = None) -> Sequence[Phase]:
+        """What `update` still has to do; whoever asks does it."""
         if version is not None and version == self.version:
-            return
+            return ()
         self.version = version
         if self._tapes:
-            run_tapes(self._tapes)
-        else:
-            self._take_down(weights)
+            return (Phase(self._tapes),)
+        self._take_down(weights)
+        return ()
 
     def _take_down(self, weights: Sequence[Arrays]) -> None:
         """Make them for the first time."""

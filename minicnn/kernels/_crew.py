@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.kernels._jit import inner, kernel
-from minicnn.kernels._program import run_calls_at
+from minicnn.kernels._program import ALL_DONE, run_calls_at
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -105,20 +105,45 @@ def _take_programs(board, is_helper):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def conduct(board: np.ndarray, programs: np.ndarray, seats: int, looks: int) -> tuple[bool, int]:
+def conduct(
+    board: np.ndarray, programs: np.ndarray, ends: np.ndarray, seats: int, looks: int
+) -> tuple[int, bool, int]:
     """Run programs (K, 2), addresses and lengths of tables, with up to `seats` of those who stand by.
 
-    Returns whether all have ended, and how many this thread has run; if a helper still runs one after so many looks,
-    `wait` will say when it has ended.
+    The first ends[0] of them are one meeting; when all have ended, those up to ends[1] are the next one, and so on. No
+    more are held after one in which something failed, or when a helper still runs a program after so many looks; then
+    `wait` will say when it has ended. Returns how many meetings have been held, whether all programs of the last one
+    have ended, and how many this thread has run.
     """
+    own, first = 0, 0
+    for k in range(len(ends)):
+        number = ends[k] - first
+        _write_programs(board, programs[first : ends[k]])
+        board[DONE], board[SEATS] = 0, seats
+        meeting = (board[TICKET] >> 24) + 1
+        _swap(board, TICKET, board[TICKET], (meeting << 24) + (number << 16))
+        own += _take_programs(board, False)
+        if not has_ended(board, number, looks):
+            return k + 1, False, own
+        if not _have_succeeded(board, number):
+            return k + 1, True, own
+        first = ends[k]
+    return len(ends), True, own
+
+
+@inner
+def _write_programs(board, programs):  # type: ignore[no-untyped-def]
     for k in range(len(programs)):
         board[PROGRAMS + 3 * k] = programs[k, 0]
         board[PROGRAMS + 3 * k + 1] = programs[k, 1]
-    board[DONE], board[SEATS] = 0, seats
-    meeting = (board[TICKET] >> 24) + 1
-    _swap(board, TICKET, board[TICKET], (meeting << 24) + (len(programs) << 16))
-    own = _take_programs(board, False)
-    return has_ended(board, len(programs), looks), own
+
+
+@inner
+def _have_succeeded(board, programs):  # type: ignore[no-untyped-def]
+    done = 0
+    for k in range(programs):
+        done += board[PROGRAMS + 3 * k + 2] == ALL_DONE
+    return done == programs
 
 
 @inner
