@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import metrics as metrics_module
 from minicnn.engine import ops
-from minicnn.engine.parallel import Batch as Result
+from minicnn.engine.job import Batch as Result
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
