@@ -1,7 +1,7 @@
 """One batch in the making: every chunk takes its rows of the inputs in, and gives its rows of the results out."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from minicnn import config
 from minicnn.engine import run
 from minicnn.engine.binding import Arrays, Frame, calls_kernels_only, kernels_only
 from minicnn.engine.plan import INPUT, Plan
-from minicnn.engine.rows import Copy, copies
+from minicnn.engine.rows import Copy, Rows, copies, place_of
 from minicnn.engine.tape import Phase, Tape
 from minicnn.engine.threads import run_tasks
-from minicnn.engine.workspace import Workspace
+from minicnn.engine.workspace import Places, Workspace
 
 
 class Batch(NamedTuple):
@@ -40,30 +40,43 @@ class Job:
         self,
         plan: Plan,
         weights: Sequence[Arrays],
-        inputs: Mapping[str, np.ndarray | None],
+        inputs: Mapping[str, np.ndarray | Rows],
         stores: Mapping[int, Arrays],
-        step: int,
     ) -> None:
         """`inputs` are x, target and seed; `stores` has whole-batch arrays for steps whose gradients are deferred."""
-        self.plan, self.weights, self.step = plan, weights, step
-        given = ((name, array) for name, array in inputs.items() if array is not None)
-        self.inputs = {name: np.ascontiguousarray(array) for name, array in given}
-        self.size, self.runs_backward = len(self.inputs["x"]), "seed" in self.inputs
+        self.plan, self.weights, self.step, self.inputs = plan, weights, 0, inputs
+        self.size, self.runs_backward = inputs["x"].shape[0], "seed" in inputs
         self.threads = config.num_threads()
         self.outputs = np.empty((self.size, *plan.output_shape), plan.dtype)
         self.losses = np.empty((self.size, *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
         self.values = self._empty(plan.intermediates)
         self.value_gradients = self._empty(plan.value_gradients if self.runs_backward else ())
         losses = [] if self.losses is None else [self.losses]
-        self.arrays = [*self.inputs.values(), self.outputs, *losses]
-        self.arrays += [*self.values.values(), *self.value_gradients.values()]
+        self._results = [self.outputs, *losses, *self.values.values(), *self.value_gradients.values()]
         self._firsts = dict[int, int]()
         """For each step in `stores`, the number of its first array among `arrays`."""
         for k, arrays in stores.items():
-            self._firsts[k] = len(self.arrays)
-            self.arrays += arrays
-        self._addresses = np.array([array.ctypes.data for array in self.arrays])
-        self._row_nbytes = np.array([array.nbytes // max(1, len(array)) for array in self.arrays])
+            self._firsts[k] = len(inputs) + len(self._results)
+            self._results += arrays
+        self._places = Places(*zip(*map(place_of, self.arrays), strict=True))
+        through = inputs if self.losses is None else {**inputs, "losses": self.losses}
+        self._kinds = {name: (array.shape[1:], array.dtype) for name, array in through.items()}
+        self._signature = _signature(inputs)
+        self._walks: Phase | None = None
+        """Over all chunks, where they are programs and no lane has more than one chunk."""
+
+    @property
+    def arrays(self) -> list[Any]:
+        """Of the whole batch: inputs, results, and what steps leave."""
+        return [*self.inputs.values(), *self._results]
+
+    def fits(self, inputs: Mapping[str, np.ndarray | Rows]) -> bool:
+        """Whether the same may be run over another batch: its arrays lie where those of the last one lay."""
+        return self.threads == config.num_threads() and self._signature == _signature(inputs)
+
+    def begin(self, inputs: Mapping[str, np.ndarray | Rows], step: int) -> None:
+        """To be run over these inputs, which fit."""
+        self.inputs, self.step = inputs, step
 
     def _empty(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """An array for each of the named values."""
@@ -74,11 +87,16 @@ class Job:
 
     def turn(self, lanes: Sequence[Lane], chunks: Sequence[slice]) -> Phase | None:
         """Have each lane turn to a chunk of its own; what walks over them, unless it has to be taken down first."""
+        if self._walks is not None:
+            return self._walks
         tapes = [self._turn(lane.workspace, chunk) for lane, chunk in zip(lanes, chunks, strict=False)]
         known = [tape for tape in tapes if tape is not None]
-        if len(known) == len(tapes):
-            return Phase(known, [(self.step, chunk.start) for chunk in chunks])
-        return None
+        if len(known) < len(tapes):
+            return None
+        walks = Phase(known, [(self.step, chunk.start) for chunk in chunks])
+        if walks.programs and sum(chunk.stop - chunk.start for chunk in chunks) == self.size:
+            self._walks = walks
+        return walks
 
     def record(self, lanes: Sequence[Lane]) -> None:
         """Walk over the chunks that the lanes have turned to, all at the same time, and take it down."""
@@ -86,12 +104,9 @@ class Job:
 
     def _turn(self, ws: Workspace, chunk: slice) -> Tape | None:
         """Have the workspace turn to the chunk; the tape of walks over so many samples, if there is one."""
-        for name, array in self.inputs.items():
-            ws.reserve(name, array)
-        if self.losses is not None:
-            ws.reserve("losses", self.losses)
-        ws.turn_to(chunk, self.arrays, self._addresses + chunk.start * self._row_nbytes)
-        ws.is_alone = self.size == chunk.stop - chunk.start
+        ws.reserve(self._kinds)
+        ws.turn_to(chunk, self._places)
+        ws.arrays, ws.is_alone = self.arrays, self.size == chunk.stop - chunk.start
         return ws.tapes.get(self._key(ws))
 
     def _key(self, ws: Workspace) -> tuple[int, bool, int]:
@@ -127,8 +142,17 @@ class Job:
             *(run.value_gradient(ws, name, n) for name in self.value_gradients),
         ]
 
-    def batch(self) -> Batch:
-        return Batch(self.outputs, self.losses, self.values, self.value_gradients)
+    def batch(self, is_kept: bool) -> Batch:
+        """What has come of it; `is_kept` if another batch will be run by this job."""
+        if not is_kept:
+            return Batch(self.outputs, self.losses, self.values, self.value_gradients)
+        self.inputs = {}
+        return Batch(self.outputs.copy(), None if self.losses is None else self.losses.copy(), {}, {})
+
+
+def _signature(inputs: Mapping[str, np.ndarray | Rows]) -> list[Any]:
+    """What kinds of arrays they are, and where they lie."""
+    return [(name, place_of(array), array.shape, array.dtype) for name, array in inputs.items()]
 
 
 def _leaving(ws: Workspace, firsts: Mapping[int, int], give_out: Copy) -> Callable[[int, Frame], None]:

@@ -16,9 +16,13 @@ from minicnn.engine.gradients import Gradients
 from minicnn.engine.job import Batch, Job, Lane
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import LANES, Plan
+from minicnn.engine.rows import Rows, gather, place_of
 from minicnn.engine.tape import run_phases
 from minicnn.engine.threads import run_tasks
-from minicnn.engine.workspace import Derived, Workspace
+from minicnn.engine.workspace import Derived, Places, Workspace
+
+SMALL_NBYTES = 1 << 14
+"""Of a batch's array that is copied to where the last one was: then the lanes need not turn to it."""
 
 DEFERRED_SLICE = 1 << 16
 """Elements of a large weight's gradient that one task computes."""
@@ -39,6 +43,10 @@ class Executor:
         self._gradients = Gradients(plan, variables)
         self._stores: dict[int, Arrays] = {}
         self._chunks: tuple[int, list[slice]] = (0, [])
+        self._small: dict[str, np.ndarray] = {}
+        self._job: Job | None = None
+        wants_values = bool(plan.intermediates or plan.value_gradients)
+        self._keeps_jobs = plan.backend == "numba" and plan.has_loss and not wants_values
         self._gives_outputs_only = not (plan.has_loss or plan.runs_backward or plan.intermediates)
 
     @property
@@ -54,7 +62,7 @@ class Executor:
     def run(
         self,
         params: Mapping[str, np.ndarray],
-        x: np.ndarray,
+        x: np.ndarray | Rows,
         *,
         target: np.ndarray | None = None,
         seed: np.ndarray | None = None,
@@ -70,6 +78,7 @@ class Executor:
         if params is not self._params or not self._weights:
             self._params = params
             self._derived.forget_weights()
+            self._job = None
             for ws in self._workspaces:
                 ws.tapes.clear()
             self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
@@ -79,11 +88,16 @@ class Executor:
             phases, outputs = [], self._repeat(x)
             if outputs is not None:
                 return Batch(outputs, None, {}, {})
-        runs_backward = seed is not None and self.plan.runs_backward
-        stores = self._stores_for(len(x)) if runs_backward else {}
-        inputs = {"x": x, "target": target, "seed": seed if runs_backward else None}
-        job = Job(self.plan, self._weights, inputs, stores, step)
-        chunks = self._cut(len(x))
+        n, runs_backward = x.shape[0], seed is not None and self.plan.runs_backward
+        stores = self._stores_for(n) if runs_backward else {}
+        given = {"x": x, "target": target, "seed": seed if runs_backward else None}
+        inputs = {name: self._own(name, array) for name, array in given.items() if array is not None}
+        job = self._job if self._job is not None and self._job.fits(inputs) else None
+        if job is None:
+            job = Job(self.plan, self._weights, inputs, stores)
+        self._job = job if self._keeps_jobs else None
+        job.begin(inputs, step)
+        chunks = self._cut(n)
         width = min(LANES if runs_backward else max(LANES, job.threads), len(chunks))
         self._grow(width)
         accumulators: Sequence[Sequence[Arrays] | None] = [None] * width
@@ -108,23 +122,38 @@ class Executor:
             run_phases(phases)
         for ws in self._workspaces:
             ws.arrays = ()
-        return job.batch()
+        return job.batch(is_kept=self._keeps_jobs)
 
-    def _repeat(self, x: np.ndarray) -> np.ndarray | None:
+    def _own(self, name: str, given: np.ndarray | Rows) -> np.ndarray | Rows:
+        """An input as the job takes it: small arrays, and the numbers of rows, lie where the last ones did."""
+        if not isinstance(given, Rows):
+            return self._moved(name, given) if given.nbytes <= SMALL_NBYTES else np.ascontiguousarray(given)
+        if self.plan.backend != "numba":
+            return gather(given)
+        return Rows(given.array, self._moved(f"rows of {name}", given.numbers))
+
+    def _moved(self, name: str, array: np.ndarray) -> np.ndarray:
+        kept = self._small.get(name)
+        if kept is None or kept.shape != array.shape or kept.dtype != array.dtype:
+            kept = self._small[name] = np.empty(array.shape, array.dtype)
+        kept[...] = array
+        return kept
+
+    def _repeat(self, x: np.ndarray | Rows) -> np.ndarray | None:
         """The outputs of as many samples as have been walked before in one chunk, all by one program; else None.
 
         `run` in short, for one image a call: 30 µs of kernels that leave its 25 µs of Python out of the cache.
         """
-        if not self._workspaces:
+        if isinstance(x, Rows) or not self._workspaces:
             return None
         ws = self._workspaces[0]
-        ws.reserve("x", x)
+        ws.reserve({"x": (x.shape[1:], x.dtype)})
         tape = ws.tapes.get((len(x), True, config.num_threads()))
         if tape is None or tape.program is None:
             return None
         outputs = np.empty((len(x), *self.plan.output_shape), self.plan.dtype)
         x = np.ascontiguousarray(x)
-        ws.cells[...] = x.ctypes.data, outputs.ctypes.data
+        ws.turn_to(slice(0, len(x)), Places(*zip(place_of(x), place_of(outputs), strict=True)))
         tape.program.run()
         return outputs
 

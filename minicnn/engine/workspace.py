@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,18 @@ from minicnn.engine.tape import Phase, Tape, run_phases
 
 COPIED_NBYTES = 1 << 20
 """Of one copy of derived weights, at most: what a core's cache holds."""
+
+
+Kinds = Mapping[str, tuple[Shape, np.dtype]]
+"""Shape and dtype of a row, by the name of its array."""
+
+
+class Places(NamedTuple):
+    """Where the arrays of a whole batch lie: (rows, their numbers) for each, as `kernels._copy` takes them."""
+
+    addresses: tuple[tuple[int, int], ...] = ()
+    strides: tuple[tuple[int, int], ...] = ()
+    """How far two rows of the batch are apart in each, in bytes."""
 
 
 class Workspace:
@@ -39,13 +52,16 @@ class Workspace:
         self._buffers = {buffer.name: buffer for buffer in plan.buffers}
         self._derived = derived.of_lane(lane)
         self._frames: dict[int, list[Frame]] = {}
+        self._kinds: Kinds = {}
         self._inputs: dict[str, np.ndarray] = {}
         self.chunk = slice(0)
         """Where the chunk lies in the batch."""
         self.arrays: Sequence[np.ndarray] = ()
         """Of the whole batch: inputs, results, and what steps leave whose gradients are deferred."""
-        self.cells = np.zeros(0, np.int64)
-        """Addresses of the chunk's rows in them; programs read them here."""
+        self.places = Places()
+        """Where these arrays lie."""
+        self.cells = np.zeros((0, 2), np.int64)
+        """Where the chunk's rows of each lie, for programs: see `kernels._copy`."""
         self.tapes: dict[Hashable, Tape] = {}
         """Walks that were taken down; to be forgotten when the arrays of weights or gradients are others."""
 
@@ -54,24 +70,30 @@ class Workspace:
         nbytes = n * buffer.nbytes_per_sample
         return self.arena[buffer.offset : buffer.offset + nbytes].view(buffer.dtype).reshape(n, *buffer.shape)
 
-    def reserve(self, name: str, array: np.ndarray) -> None:
-        """Have a place for a chunk's rows of an array of the whole batch, where kernels find them every time."""
-        place = self._inputs.get(name)
-        if place is None or place.shape[1:] != array.shape[1:] or place.dtype != array.dtype:
-            self._inputs[name] = _aligned((self.plan.capacity, *array.shape[1:]), array.dtype)
-            self.tapes.clear()
+    def reserve(self, rows: Kinds) -> None:
+        """Have a place for a chunk's rows of such arrays of the whole batch, where kernels find them every time."""
+        if rows == self._kinds:
+            return
+        self._kinds = rows
+        self._inputs = {
+            name: _aligned((self.plan.capacity, *shape), dtype) for name, (shape, dtype) in rows.items()
+        }
+        self.tapes.clear()
 
     def input(self, name: str, n: int) -> np.ndarray:
         """The first n rows of the place that is reserved under a name."""
         return self._inputs[name][:n]
 
-    def turn_to(self, chunk: slice, arrays: Sequence[np.ndarray], addresses: np.ndarray) -> None:
-        """Say which rows of which arrays come next; `addresses` are those of the rows."""
-        self.chunk, self.arrays = chunk, arrays
-        if len(self.cells) != len(addresses):
-            self.cells = np.zeros(len(addresses), np.int64)
+    def turn_to(self, chunk: slice, places: Places) -> None:
+        """Say which rows of which arrays come next."""
+        if places == self.places and chunk == self.chunk:
+            return
+        self.chunk, self.places = chunk, places
+        if len(self.cells) != len(places.addresses):
+            self.cells = np.zeros((len(places.addresses), 2), np.int64)
             self.tapes.clear()
-        self.cells[...] = addresses
+        self.cells[...] = places.addresses
+        self.cells += chunk.start * np.array(places.strides)
 
     def frames(self, n: int) -> list[Frame]:
         """One frame a step, for a chunk of n samples."""

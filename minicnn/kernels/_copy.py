@@ -1,8 +1,9 @@
 """Rows of a whole batch, to and from where a chunk's kernels find them, at the start and the end of a program.
 
 The kernels of a program read and write the same memory every time; a batch lies somewhere else each time. So a program
-begins and ends with copies whose other side is an address in a `cell`, which is written before each run. A chunk copies
-its own rows, in its own thread.
+begins and ends with copies whose other side is an address in a cell, which is written before each run. Each array has
+two: where its rows begin, and where the numbers of the wanted rows are (int64), or 0 if they lie one after the other.
+A chunk copies its own rows, in its own thread.
 """
 
 import ctypes
@@ -30,20 +31,38 @@ def _copy(typing_context, array, address, is_inwards):  # type: ignore[no-untype
     return types.void(array, types.int64, types.int64), generate
 
 
+@intrinsic
+def _integer_at(typing_context, address):  # type: ignore[no-untyped-def]
+    """The int64 at an address."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.int64), generate
+
+
 if config.DISABLE_JIT:
 
     def _copy(array: np.ndarray, address: int, is_inwards: int) -> None:
         own, other = array.ctypes.data, int(address)
         ctypes.memmove(*((own, other) if is_inwards else (other, own)), array.nbytes)
 
-
-@kernel
-def copy_in(place: np.ndarray, cells: np.ndarray, index: int) -> None:
-    """place (bytes,), overwritten, from the address in cells[index]."""
-    _copy(place, cells[index], 1)
+    def _integer_at(address: int) -> int:
+        return ctypes.c_int64.from_address(int(address)).value
 
 
 @kernel
-def copy_out(place: np.ndarray, cells: np.ndarray, index: int) -> None:
-    """The memory at the address in cells[index], overwritten, from place (bytes,)."""
-    _copy(place, cells[index], 0)
+def copy_in(place: np.ndarray, cells: np.ndarray, k: int) -> None:
+    """place (n, bytes of a row), overwritten, from the rows that cells[k] tells."""
+    rows, numbers = cells[k, 0], cells[k, 1]
+    if numbers == 0:
+        _copy(place.reshape(-1), rows, 1)
+    else:
+        for row in range(len(place)):
+            _copy(place[row], rows + _integer_at(numbers + 8 * row) * place.shape[1], 1)
+
+
+@kernel
+def copy_out(place: np.ndarray, cells: np.ndarray, k: int) -> None:
+    """The memory at the address in cells[k, 0], overwritten, from place (n, bytes of a row)."""
+    _copy(place.reshape(-1), cells[k, 0], 0)

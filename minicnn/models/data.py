@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import config
+from minicnn.engine.rows import Rows
 from minicnn.models import data_arguments as arguments
 from minicnn.models.data_arguments import split_validation, unpack
 
@@ -34,9 +35,12 @@ DEFAULT_BATCH_SIZE = 32
 
 
 class Batch(NamedTuple):
-    """Owned, contiguous arrays: x (n, …) in floatx; y (n, …), floats in floatx, integers as they came; weights (n,)."""
+    """Owned, contiguous arrays: x (n, …) in floatx; y (n, …), floats in floatx, integers as they came; weights (n,).
 
-    x: np.ndarray
+    Instead of x there may be the rows of a data set that it consists of, still to be gathered.
+    """
+
+    x: np.ndarray | Rows
     y: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
 
@@ -169,19 +173,23 @@ class ArrayData(IndexedData):
             rows = order[k * self.batch_size : (k + 1) * self.batch_size]
             if self.shuffle == "batch":
                 rows = np.random.default_rng([self.seed, pass_number, k]).permutation(rows)
-            yield self.gather(rows)
+            yield self._batch(rows)
 
-    def gather(self, rows: np.ndarray) -> Batch:
+    def _batch(self, rows: np.ndarray) -> Batch:
+        """Images that need no cast wait for the threads that will read them."""
         x, y, weight = self.arrays
-        x = x[rows]  # not `take`, which copies a whole array first that isn't C-contiguous
+        can_wait = not self.check_each and x.flags.c_contiguous and x.dtype == config.floatx()
+        # Not `take`, which copies a whole array first that isn't C-contiguous.
+        images = x[:0] if can_wait else x[rows]
         y = None if y is None else y[rows]
         weight = None if weight is None else weight[rows]
         if self.check_each:
-            arguments.check_finite(x, y, weight)
-        return cast(x, y, weight)
+            arguments.check_finite(images, y, weight)
+        batch = cast(images, y, weight)
+        return batch._replace(x=Rows(x, rows)) if can_wait else batch
 
     def peek(self) -> Batch:
-        return self.gather(np.arange(min(self.batch_size, self.count)))
+        return self._batch(np.arange(min(self.batch_size, self.count)))
 
 
 class DatasetData(IndexedData):

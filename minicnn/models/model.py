@@ -15,6 +15,7 @@ from minicnn import losses, metrics, optimizers
 from minicnn import random as random_module
 from minicnn.checks import integer, one_of, only_default
 from minicnn.engine.plan import INPUT
+from minicnn.engine.rows import gather
 from minicnn.layers.symbolic import SymbolicTensor
 from minicnn.models import compiling
 from minicnn.models.chain import Chain
@@ -306,14 +307,14 @@ class Model(Chain):
             TypeError, ValueError: data of the wrong kind or shape. NaN goes through.
         """
         data = make_data(x, batch_size=batch_size, steps=steps, finite=False)
-        self.build_for(data.peek().x)
+        self.build_for(gather(data.peek().x))
         listeners = self._listeners(callbacks, verbose, 1, data.num_batches)
         self.stop_predicting = False
         listeners.on_predict_begin()
         parts = []
         for index, batch in enumerate(data.epoch(0)):
             listeners.on_predict_batch_begin(index)
-            outputs = self.predict_on_batch(batch.x)
+            outputs = self.predict_on_batch(gather(batch.x))
             parts.append(outputs if isinstance(outputs, list) else [outputs])
             listeners.on_predict_batch_end(index, {"outputs": outputs})
             if self.stop_predicting:

@@ -19,6 +19,7 @@ from minicnn.engine.parameters import Variable
 from minicnn.engine.peak import matmul_gflops
 from minicnn.engine.plan import Plan, Step
 from minicnn.engine.profile import Profiler, gives_both
+from minicnn.engine.rows import gather
 from minicnn.models.data import Batch
 from minicnn.models.steps import Steps
 from minicnn.models.wants import Wants
@@ -174,7 +175,7 @@ class _Twin(Steps):
             self.optimizer.build(copies)
 
     def profile(self, batch: Batch, repeats: int | None, peak: float) -> Profile:
-        model, x = self.model, self._input(batch.x)
+        model, x = self.model, gather(self._input(batch.x))
         paths = tuple(v.path for v in self.trainable_variables)
         wants = Wants(x.shape[1:], True, self.loss_op, gradients=paths)
         with model.executor(wants) as executor:

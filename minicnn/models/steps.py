@@ -15,6 +15,7 @@ from minicnn.engine.job import Batch as Result
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
+from minicnn.engine.rows import Rows, gather
 from minicnn.engine.slices import Sliced
 from minicnn.models.chain import join_loss
 from minicnn.models.data import ArrayData, Batch, Data
@@ -60,7 +61,7 @@ class Steps:
         if not model.has_single_output:
             raise ValueError(f"Only a model with one output can be trained. '{model.name}' has several.")
         y = _required(batch.y)
-        x = model.build_for(batch.x)
+        x = model.build_for(gather(batch.x))
         output_shape = model.shape_after(x.shape[1:])
         # Arrays in memory are checked whole; the batches of a stream as they come.
         every = _required(data.arrays[1]) if isinstance(data, ArrayData) else y
@@ -103,7 +104,7 @@ class Steps:
             result, seed = self._run(executor, batch, x, backward=True)
             loss = self._loss(result, seed)
             if not isfinite(loss) and self.divergence is None:
-                self._diverged(find_divergence(self, x))
+                self._diverged(find_divergence(self, gather(x)))
             if self.trainable_variables:
                 self._apply(executor)
         self._count(batch, result, loss)
@@ -156,8 +157,10 @@ class Steps:
                     f"is no gradient of that layer's output. Received {name!r}."
                 )
 
-    def _input(self, x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self.model.adjust_rank(x), self.model.dtype)
+    def _input(self, x: np.ndarray | Rows) -> np.ndarray | Rows:
+        if isinstance(x, Rows) and x.dtype == self.model.dtype:
+            return x._replace(array=self.model.adjust_rank(x.array))
+        return np.ascontiguousarray(self.model.adjust_rank(gather(x)), self.model.dtype)
 
     @property
     def loss_op(self) -> ops.Loss:
@@ -177,10 +180,10 @@ class Steps:
         return self.loss
 
     def _run(
-        self, executor: Executor, batch: Batch, x: np.ndarray, *, backward: bool
+        self, executor: Executor, batch: Batch, x: np.ndarray | Rows, *, backward: bool
     ) -> tuple[Result, np.ndarray]:
         """Run a batch; the seed is the gradient of the reduced loss by each sample's loss."""
-        shape = (len(x), *executor.plan.output_shape)
+        shape = (x.shape[0], *executor.plan.output_shape)
         target = self.required_loss.targets(_required(batch.y), shape, self.model.dtype)
         seed = self._seed(shape[:-1], batch.sample_weight)
         step = int(self.optimizer.iterations.array)
@@ -217,7 +220,8 @@ class Steps:
         return total
 
     def _count(self, batch: Batch, result: Result, loss: float) -> None:
-        self.loss_tracker.add(loss * len(batch.x), len(batch.x))
+        n = batch.x.shape[0]
+        self.loss_tracker.add(loss * n, n)
         for metric in self._metrics or ():
             metric.update_state(batch.y, result.outputs)
         for metric in self._weighted:

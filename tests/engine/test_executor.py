@@ -12,6 +12,7 @@ from minicnn.engine.fusion import fuse
 from minicnn.engine.parallel import Executor
 from minicnn.engine.parameters import aligned_offsets
 from minicnn.engine.plan import INPUT, make_plan
+from minicnn.engine.rows import Rows
 from minicnn.engine.threads import run_tasks
 from tests.engine.chains import Chain, batch_for, small_convnet
 
@@ -236,6 +237,40 @@ def test_an_executor_can_be_used_again(monkeypatch):
             assert gradients[0].tobytes() == gradients[1].tobytes()
             assert gradients[0].any()
     plan_module._make_plan.cache_clear()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("small", [0, 1 << 20])
+@pytest.mark.parametrize(("n", "rate"), [(11, 0.0), (17, 0.0), (11, 0.4)])
+def test_the_next_batch_lies_where_it_likes(backend, small, n, rate, monkeypatch):
+    """At the same place or another one, as rows of a data set or gathered: the same comes of it, and is kept."""
+    monkeypatch.setattr(parallel, "SMALL_NBYTES", small)
+    chain = small_convnet(rate=rate)
+    plan = make_plan(
+        fuse(chain.ops),
+        chain.input_shape,
+        3,
+        training=True,
+        dtype="float64",
+        gradients=chain.paths,
+        backend=backend,
+    )
+    used, params, data = Executor(plan, chain.variables), chain.params, batch_for(chain, 30)
+    x, target = data["x"][:n].copy(), data["target"][:n].copy()
+    rng, seen, expected = np.random.default_rng(0), [], []
+    for step in range(8):
+        numbers = rng.permutation(30)[:n]
+        if step % 3 == 0:
+            x, target = x.copy(), target.copy()
+        x[...], target[...] = data["x"][numbers], data["target"][numbers]
+        given = Rows(data["x"], numbers) if step in (2, 3, 4, 7) else x
+        for executor, results in ((used, seen), (Executor(plan, chain.variables), expected)):
+            batch = given if executor is used else x.copy()
+            result = executor.run(params, batch, target=target, seed=data["seed"][:n], step=step)
+            results.append((result.outputs, result.losses, executor.gradient.copy()))
+    for first, second in zip(seen, expected, strict=True):
+        assert [array.tobytes() for array in first] == [array.tobytes() for array in second]
+    assert len({outputs.tobytes() for outputs, *_ in seen}) == 8
 
 
 def test_without_a_seed_nothing_runs_backward():

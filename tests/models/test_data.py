@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn import config
+from minicnn.engine.rows import Rows, gather
 from minicnn.models.data import make_data
 from minicnn.models.data_arguments import class_to_sample_weight, is_mapped, split_validation, unpack
 
@@ -20,9 +21,14 @@ def numbered(n, shape=(2,)):
     return np.broadcast_to(np.arange(n, dtype=np.float32).reshape(n, *(1,) * len(shape)), (n, *shape)).copy()
 
 
+def gathered(batch):
+    """With x as an array."""
+    return batch._replace(x=gather(batch.x))
+
+
 def seen(data, epoch=0):
     """The examples of every batch of an epoch, as numbers."""
-    return [batch.x[:, 0].astype(int).tolist() for batch in data.epoch(epoch)]
+    return [batch.x[:, 0].astype(int).tolist() for batch in map(gathered, data.epoch(epoch))]
 
 
 def flat(lists):
@@ -88,7 +94,7 @@ class TestArrays:
 
     def test_x_y_and_weights_stay_together(self):
         x, y, weight = numbered(20), numbered(20, ()).astype(np.int64), numbered(20, (1,))
-        for batch in make_data(x, y, weight, batch_size=3, shuffle=True).epoch(0):
+        for batch in map(gathered, make_data(x, y, weight, batch_size=3, shuffle=True).epoch(0)):
             assert (batch.x[:, 0] == batch.y).all()
             assert (batch.sample_weight == batch.y).all()
             assert batch.sample_weight.shape == batch.y.shape
@@ -102,7 +108,7 @@ class TestArrays:
     )
     def test_images_become_floatx_and_labels_keep_integers(self, dtype):
         values = np.array([[0], [1], [1]]).astype(dtype)
-        (batch,) = make_data(values, values, values).epoch(0)
+        (batch,) = map(gathered, make_data(values, values, values).epoch(0))
         assert batch.x.dtype == batch.sample_weight.dtype == np.float32
         assert batch.y.dtype == (np.float32 if values.dtype.kind == "f" else values.dtype)
         assert batch.x[:, 0].tolist() == batch.y[:, 0].tolist() == batch.sample_weight.tolist() == [0, 1, 1]
@@ -110,7 +116,9 @@ class TestArrays:
     def test_floatx_float64(self):
         config.set_floatx("float64")
         try:
-            (batch,) = make_data(np.ones((2, 1), np.uint8), np.ones(2, np.float32), np.ones(2)).epoch(0)
+            (batch,) = map(
+                gathered, make_data(np.ones((2, 1), np.uint8), np.ones(2, np.float32), np.ones(2)).epoch(0)
+            )
         finally:
             config.set_floatx("float32")
         assert [array.dtype for array in batch] == [np.float64] * 3
@@ -118,7 +126,7 @@ class TestArrays:
     @pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, lambda a: tuple(a), np.asfortranarray])
     def test_whatever_becomes_an_array(self, form):
         images = np.arange(24.0).reshape(3, 2, 4)
-        (batch,) = make_data(form(images)).epoch(0)
+        (batch,) = map(gathered, make_data(form(images)).epoch(0))
         np.testing.assert_array_equal(batch.x, images)
         assert batch.x.flags.c_contiguous
 
@@ -126,13 +134,23 @@ class TestArrays:
     def test_batches_are_owned_and_writable(self, order):
         x = numbered(6)
         x.flags.writeable = False
-        for batch in make_data(x, batch_size=2, shuffle=order).epoch(0):
+        for batch in map(gathered, make_data(x, batch_size=2, shuffle=order).epoch(0)):
             batch.x[:] = -1
         assert (x >= 0).all()
 
+    def test_images_that_need_no_cast_are_left_where_they_are(self):
+        """Whoever reads them gathers them; everything else has to be cast or checked first."""
+        x = numbered(6)
+        (batch,) = make_data(x, shuffle=True, seed=1).epoch(0)
+        assert isinstance(batch.x, Rows) and batch.x.array is x and batch.x.shape == (6, 2)
+        assert sorted(batch.x.numbers) == list(range(6)) and batch.x.dtype == np.float32
+        for other in (x.astype(np.uint8), x.astype(">f4"), np.asfortranarray(x), x[:, :1]):
+            (batch,) = make_data(other).epoch(0)
+            assert isinstance(batch.x, np.ndarray)
+
     def test_peek_consumes_nothing(self):
         data = make_data(numbered(5), numbered(5), batch_size=2)
-        assert data.peek().x[:, 0].tolist() == [0, 1]
+        assert gathered(data.peek()).x[:, 0].tolist() == [0, 1]
         assert seen(data) == [[0, 1], [2, 3], [4]]
 
     def test_a_dataset_is_not_copied(self):
@@ -155,7 +173,7 @@ class TestSteps:
             assert data.num_batches == steps
             epochs = -(-n // steps)
             two_passes = [
-                [k for k, *_ in ((int(b.x[0, 0]),) for b in data.epoch(e))] for e in range(2 * epochs)
+                [k for k, *_ in ((int(gather(b.x)[0, 0]),) for b in data.epoch(e))] for e in range(2 * epochs)
             ]
             assert all(len(epoch) == steps for i, epoch in enumerate(two_passes) if (i + 1) % epochs)
             assert flat(two_passes) == [*range(n), *range(n)]
@@ -229,7 +247,7 @@ class TestDatasets:
     def test_forms_of_a_batch(self, item):
         dataset = Dataset(1)
         dataset.__class__ = type("One", (Dataset,), {"__getitem__": lambda self, k: item})
-        (batch,) = make_data(dataset).epoch(0)
+        (batch,) = map(gathered, make_data(dataset).epoch(0))
         assert batch.x.shape == (2, 1)
         assert (batch.y is None) == (not isinstance(item, tuple))
 
@@ -399,7 +417,7 @@ class TestFinite:
 
     def test_config_turns_it_off(self, monkeypatch):
         monkeypatch.setattr(config, "check_finite", False)
-        (batch,) = make_data(np.array([[np.nan]])).epoch(0)
+        (batch,) = map(gathered, make_data(np.array([[np.nan]])).epoch(0))
         assert np.isnan(batch.x).all()
 
     def test_memory_maps_are_checked_batch_by_batch(self, tmp_path):
@@ -409,7 +427,7 @@ class TestFinite:
         mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
         assert is_mapped(mapped) and is_mapped(mapped[2:]) and is_mapped(np.asarray(mapped))
         assert not is_mapped(np.array(mapped)) and not is_mapped(mapped[[1, 2]]) and not is_mapped(mapped * 2)
-        batches = make_data(mapped, batch_size=2).epoch(0)
+        batches = map(gathered, make_data(mapped, batch_size=2).epoch(0))
         assert [next(batches).x[:, 0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
         with pytest.raises(ValueError, match="`x` must be finite"):
             next(batches)
