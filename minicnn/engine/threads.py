@@ -34,7 +34,7 @@ LOOKS = 50_000
 """How often a helper looks for programs before it goes to sleep: a millisecond or two, more than passes between two
 batches."""
 
-LAST_LOOKS = 3_000
+LAST_LOOKS = 10_000
 """How often the caller looks whether the helpers have ended, before it frees its core for one of them."""
 
 NAP_S = 50e-6
