@@ -9,6 +9,8 @@ from minicnn.callbacks.backup_and_restore import BackupAndRestore
 from minicnn.callbacks.callback import Callback, History, Logs
 from minicnn.callbacks.progbar_logger import ProgbarLogger
 
+BATCH_HOOKS = "on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"
+
 
 class CallbackList(Callback):
     """Passes each hook on to its callbacks, in order, with one copy of the logs for all of them.
@@ -66,6 +68,11 @@ class CallbackList(Callback):
             model.history = self._history
         for callback in self.callbacks:
             callback.set_model(model)
+
+    @property
+    def hears_batches(self) -> bool:
+        """Whether any hook of a training batch does anything: logs that nobody hears need not be made."""
+        return _defines(self, CallbackList) or any(_defines(one, Callback) for one in self.callbacks)
 
     def _pass_on(self, hook: str, *position: int, logs: Logs | None) -> None:
         shared = _as_floats(logs)
@@ -126,6 +133,13 @@ class CallbackList(Callback):
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._pass_on("on_predict_batch_end", batch, logs=logs)
+
+
+def _defines(callback: Callback, base: type[Callback]) -> bool:
+    """Whether a hook of a training batch is another one than the base's."""
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(base, hook) for hook in BATCH_HOOKS
+    )
 
 
 def _flatten(callbacks: Any) -> Iterator[Callback]:

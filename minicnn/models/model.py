@@ -246,12 +246,15 @@ class Model(Chain):
             listeners.on_epoch_begin(at.epoch)
         was_stopping = self.stop_training and at.batch > 0
         batches = () if was_stopping else at.data.epoch(at.epoch, at.batch)
+        is_heard = listeners.hears_batches
         for first, last, group in _groups(batches, self.steps_per_execution, at.batch):
-            listeners.on_train_batch_begin(first)
+            if is_heard:
+                listeners.on_train_batch_begin(first)
             for batch in group:
                 steps.train(batch)
             at.batch, at.taken = last + 1, at.taken + len(group)
-            listeners.on_train_batch_end(last, steps.results())
+            if is_heard:
+                listeners.on_train_batch_end(last, steps.results())
             if self.stop_training:
                 break
         return steps.results() if at.batch else {}

@@ -93,6 +93,25 @@ def test_older_batch_hooks_are_called():
     assert calls == [("begin", 4), ("end", 4, {"loss": 1.0})]
 
 
+BATCH_HOOKS = ["on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_whether_anybody_hears_of_batches(hook):
+    """In a class, in a callback alone, or in the list itself; nobody does who only hears of epochs."""
+
+    def called(self, *args, logs=None):
+        pass
+
+    is_heard = hook in BATCH_HOOKS
+    of_class = type("OfClass", (callbacks.Callback,), {hook: called})()
+    list_class = type("OfList", (callbacks.CallbackList,), {hook: called})
+    assert not callbacks.CallbackList([], add_history=True).hears_batches
+    assert callbacks.CallbackList([callbacks.History(), of_class]).hears_batches == is_heard
+    assert callbacks.CallbackList([callbacks.LambdaCallback(**{hook: called})]).hears_batches == is_heard
+    assert list_class().hears_batches == is_heard
+
+
 def test_what_one_adds_to_the_logs_the_next_sees_but_not_the_caller():
     seen = []
     add = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(extra=7.0))
