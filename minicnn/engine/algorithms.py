@@ -105,13 +105,15 @@ def running(op: Op, shape: Shape, backend: str) -> Running | None:
     """What computes a convolution on images of `shape`; None for other ops.
 
     The numba backend's kernels for Winograd's algorithm are told from the NumPy pages: 'winograd kernel' is
-    F(2×2, 3×3), 'winograd3 kernel' the transpose of F(3×3, 3×3). They are used where weights are transformed for them.
+    F(2×2, 3×3), 'winograd3 kernel' the transpose of F(3×3, 3×3); 'karatsuba kernel' has no such page. They are used
+    where weights are transformed for them.
     """
     if not isinstance(op, ops.Conv2D):
         return None
     if op.algorithm is not None:
         return Running(*[op.algorithm] * 3)
     binding = binding_of(op, backend)
-    is_winograd = bool({"u", "winograd"} & {*binding.derived_forward(op, shape)})
+    kernels = {"karatsuba": "karatsuba kernel", "u": "winograd kernel", "winograd": "winograd kernel"}
+    forward = next((kernels[name] for name in binding.derived_forward(op, shape)), "direct")
     gradients = "winograd3 kernel" if "u_t" in binding.derived(op, shape) else "direct"
-    return Running("winograd kernel" if is_winograd else "direct", gradients, gradients)
+    return Running(forward, gradients, gradients)

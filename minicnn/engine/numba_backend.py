@@ -5,6 +5,7 @@ It calls no BLAS: a matrix product over a part of a batch would give other bits 
 
 from collections.abc import Callable
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from minicnn.kernels import (
     affine,
     average_pool2d,
     conv2d,
+    conv2d_karatsuba,
     conv2d_loops,
     conv2d_winograd,
     conv_relu_pool,
@@ -64,9 +66,12 @@ def _conv_relu_forward(op: Any, frame: Frame) -> None:
 def _convolve(op: Any, frame: Frame, direct: Callable[..., None]) -> None:
     frame.y = frame.y_buffer
     w, b = _weights(frame.w)
-    if "u" in frame.derived:
-        weights, is_relu = (w, b, frame.derived["u"]), direct is conv2d.conv_relu_forward
-        block = frame.kept["block"][: pool_winograd.POSITIONS]
+    is_relu = direct is conv2d.conv_relu_forward
+    if "karatsuba" in frame.derived:
+        weights, block = (w, b, frame.derived["karatsuba"]), _block_for(conv2d_karatsuba, frame)
+        conv2d_karatsuba.conv2d_karatsuba_forward(frame.x, weights, frame.y, block, op.window, is_relu)
+    elif "u" in frame.derived:
+        weights, block = (w, b, frame.derived["u"]), _block_for(pool_winograd, frame)
         winograd_forward.conv2d_winograd_forward(frame.x, weights, frame.y, block, op.window, is_relu)
     elif (parts := bands.parts_for(op, frame)) > 1:
         bands.forward(op, parts, direct, (frame.x, w, b), frame.y)
@@ -91,7 +96,7 @@ def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
     if frame.dw:
         gradients = _weights(frame.dw)
         if "sums" in frame.kept:
-            block, sums = frame.kept["block"], frame.kept["sums"]
+            block, sums = _block_for(conv2d_winograd, frame), frame.kept["sums"]
             conv2d_winograd.backward_w(dz, frame.x, gradients, block, sums, op.window)
         elif parts > 1:
             bands.backward_w(op, parts, dz, frame.x, gradients)
@@ -101,15 +106,20 @@ def _conv_gradients(op: Any, frame: Frame, dz: np.ndarray) -> None:
         frame.dx = frame.dx_buffer
         if "u_t" in frame.derived:
             weights = frame.w[0], frame.derived["u_t"]
-            conv2d_winograd.backward_x(dz, weights, frame.dx, frame.kept["block"], op.window)
+            conv2d_winograd.backward_x(dz, weights, frame.dx, _block_for(conv2d_winograd, frame), op.window)
         elif parts > 1:
             bands.backward_x(op, parts, dz, frame.derived["transposed"], frame.dx)
         else:
             conv2d.conv2d_backward_x(dz, frame.derived["transposed"], frame.dx, op.window, op.groups)
 
 
+def _has_karatsuba(op: Any, shape: ops.Shape) -> bool:
+    return conv2d_karatsuba.applies(op.window, op.groups, shape[-1], op.filters)
+
+
 def _has_winograd_forward(op: Any, shape: ops.Shape) -> bool:
-    return winograd_forward.applies(op.window, op.groups, shape[-1], op.filters)
+    applies = winograd_forward.applies(op.window, op.groups, shape[-1], op.filters)
+    return applies and not _has_karatsuba(op, shape)
 
 
 def _has_winograd_gradients(op: Any, shape: ops.Shape) -> bool:
@@ -117,14 +127,24 @@ def _has_winograd_gradients(op: Any, shape: ops.Shape) -> bool:
 
 
 def _conv_block(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
-    """Forward needs fewer positions than backward: it uses a part of the same array."""
-    if _has_winograd_gradients(op, shape):
-        return {"block": conv2d_winograd.block_shape(shape[-1], op.filters)}
-    return (
-        {"block": pool_winograd.block_shape(shape[-1], op.filters)}
-        if _has_winograd_forward(op, shape)
-        else {}
-    )
+    """Forward and backward use the same memory, as much of it as each needs."""
+    used = {
+        conv2d_karatsuba: _has_karatsuba,
+        pool_winograd: _has_winograd_forward,
+        conv2d_winograd: _has_winograd_gradients,
+    }
+    shapes = [
+        kernel.block_shape(shape[-1], op.filters) for kernel, is_used in used.items() if is_used(op, shape)
+    ]
+    rows = max((positions * tiles for positions, tiles, _ in shapes), default=0)
+    return {"block": (rows, shape[-1] + op.filters)} if rows else {}
+
+
+def _block_for(kernel: ModuleType, frame: Frame) -> np.ndarray:
+    """What a kernel uses of it."""
+    w, block = frame.w[0], frame.kept["block"]
+    positions, tiles, both = kernel.block_shape(*w.shape[2:])
+    return block[: positions * tiles].reshape(positions, tiles, both)
 
 
 def _conv_sums(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
@@ -134,6 +154,8 @@ def _conv_sums(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
 
 
 def _u_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
+    if _has_karatsuba(op, shape):
+        return {"karatsuba": conv2d_karatsuba.weights_shape(shape[-1], op.filters)}
     return {"u": (4, 4, shape[-1], op.filters)} if _has_winograd_forward(op, shape) else {}
 
 
@@ -145,6 +167,8 @@ def _transposed_shape(op: Any, shape: ops.Shape) -> dict[str, ops.Shape]:
 
 @kernels_only
 def _derive_conv(op: Any, w: Arrays, derived: dict[str, np.ndarray]) -> None:
+    if "karatsuba" in derived:
+        conv2d_karatsuba.transform_weights(w[0], derived["karatsuba"])
     if "u" in derived:
         pool_winograd.transform_weights(w[0], derived["u"])
     if "transposed" in derived:

@@ -13,8 +13,8 @@ from minicnn.engine.ops import Shape
 from minicnn.engine.plan import ALIGNMENT, LANES, Buffer, Plan
 from minicnn.engine.tape import Phase, Tape, run_phases
 
-COPIED_NBYTES = 1 << 20
-"""Of one copy of derived weights, at most: what a core's cache holds."""
+COPIED_NBYTES = 3 << 19
+"""Of one copy of derived weights, at most: about what a core's cache holds."""
 
 
 Kinds = Mapping[str, tuple[Shape, np.dtype]]

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.geometry import Window
 from minicnn.kernels import conv2d
 from minicnn.kernels._jit import inner, kernel
+from minicnn.kernels._positions import halves, multiply_all
 from minicnn.kernels._simd import (
     add_scaled_tile,
     add_tiles,
@@ -21,12 +22,11 @@ from minicnn.kernels._simd import (
     zeros,
 )
 from minicnn.kernels._sliding import aligned_zeros
-from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, WIDEST, ZERO
+from minicnn.kernels._tile import ROW_1
 from minicnn.kernels.conv_relu_pool_winograd import (
     ROW_4,
     TILES,
     _load_four,
-    _multiply,
     _sums,
     _transform_input,
 )
@@ -59,11 +59,23 @@ def conv2d_winograd_forward(
     finite = np.empty(len(x), np.bool_)
 
     def repair() -> None:
-        direct = conv2d.conv_relu_forward if is_relu else conv2d.conv2d_forward
-        for n in np.flatnonzero(~finite):
-            direct(x[n : n + 1], w, b, y[n : n + 1], window, 1)
+        compute_directly(~finite, x, (w, b), y, window, is_relu)
 
     run_or_repair(_forward, (x, u, b, y, finite, block, window, int(is_relu)), repair)
+
+
+def compute_directly(
+    chosen: np.ndarray,
+    x: np.ndarray,
+    weights: tuple[np.ndarray, np.ndarray],
+    y: np.ndarray,
+    window: Window,
+    is_relu: bool,
+) -> None:
+    """The images for which chosen (N,) is True, one by one, by the direct kernel."""
+    direct = conv2d.conv_relu_forward if is_relu else conv2d.conv2d_forward
+    for n in np.flatnonzero(chosen):
+        direct(x[n : n + 1], *weights, y[n : n + 1], window, 1)
 
 
 @kernel
@@ -71,8 +83,7 @@ def _forward(x, u, b, y, finite, block, window, is_relu):  # type: ignore[no-unt
     """The same wherever finite (N,) is True afterwards; returns whether it is everywhere."""
     rows, columns = (y.shape[1] + 1) // 2, (y.shape[2] + 1) // 2
     channels, filters = x.shape[3], y.shape[3]
-    v, m = block.reshape(-1)[: 16 * TILES * channels], block.reshape(-1)[16 * TILES * channels :]
-    v, m = v.reshape((16, TILES, channels)), m.reshape((16, TILES, filters))
+    v, m = halves(block, channels)
     image = aligned_zeros((1, 2 * rows + 2, 2 * columns + 2, channels), x.dtype)
     bias = b if b.size > 0 else np.zeros(filters, b.dtype)
     for n in range(len(x)):
@@ -85,14 +96,7 @@ def _forward(x, u, b, y, finite, block, window, is_relu):  # type: ignore[no-unt
             if i == 0 and j == 0:
                 copy_in(x, n, window.pads_before, image[0])
             _transform_input(image, 2 * (i * image.shape[2] + j) * channels, v, (t - first) * channels)
-        f = ZERO
-        while f < filters:
-            if filters - f >= WIDEST * lanes(x):
-                _multiply(v, u, m, last - first, f, ROW_WIDEST)
-                f += WIDEST * lanes(x)
-            else:
-                _multiply(v, u, m, last - first, f, ROW_2)
-                f += 2 * lanes(x)
+        multiply_all(v, u, m, last - first)
         for t in range(first, last):
             n, i, j = t // (rows * columns), t // columns % rows, t % columns
             if not _transform_output(m, (t - first) * filters, bias, y, (n, 2 * i, 2 * j), is_relu):

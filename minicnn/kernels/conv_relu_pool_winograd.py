@@ -18,8 +18,8 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels._jit import inner, kernel
+from minicnn.kernels._positions import halves, multiply_all
 from minicnn.kernels._simd import (
-    add_rows,
     add_tiles,
     fold_max,
     is_finite,
@@ -27,7 +27,6 @@ from minicnn.kernels._simd import (
     load_row,
     load_rows,
     max_state,
-    outer_fma,
     relu,
     row_fma,
     shifted,
@@ -37,7 +36,7 @@ from minicnn.kernels._simd import (
     zeros,
 )
 from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape
-from minicnn.kernels._tile import ROW_1, ROW_2, ROW_WIDEST, TERMS, WIDEST, ZERO, six_steps
+from minicnn.kernels._tile import ROW_1
 from minicnn.kernels.conv_relu_pool import conv_relu_pool_forward
 from minicnn.recording import run_or_repair
 
@@ -120,8 +119,7 @@ def _forward(x, u, b, y, argmax, finite, block, window):  # type: ignore[no-unty
     """The same wherever finite (N,) is True afterwards; returns whether it is everywhere."""
     channels, filters, pixels = x.shape[3], y.shape[3], y.shape[1] * y.shape[2]
     padded = aligned_zeros(padded_shape(x, 1, window), x.dtype)
-    v, m = block.reshape(-1)[: 16 * TILES * channels], block.reshape(-1)[16 * TILES * channels :]
-    v, m = v.reshape((16, TILES, channels)), m.reshape((16, TILES, filters))
+    v, m = halves(block, channels)
     bias, quarter = b if b.size > 0 else np.zeros(filters, b.dtype), np.full(lanes(x), 0.25, b.dtype)
     for n in range(len(x)):
         finite[n] = True
@@ -137,14 +135,7 @@ def _forward(x, u, b, y, argmax, finite, block, window):  # type: ignore[no-unty
                 shift, source = 0, padded
             at = shift + 2 * (i * source.shape[2] + j) * channels
             _transform_input(source, at, v, (t - first) * channels)
-        f = ZERO
-        while f < filters:
-            if filters - f >= WIDEST * lanes(x):
-                _multiply(v, u, m, last - first, f, ROW_WIDEST)
-                f += WIDEST * lanes(x)
-            else:
-                _multiply(v, u, m, last - first, f, ROW_2)
-                f += 2 * lanes(x)
+        multiply_all(v, u, m, last - first)
         for t in range(first, last):
             if not _transform_output(m, (t - first) * filters, bias, quarter, y, argmax, t * filters):
                 finite[t // pixels] = is_all_finite = False
@@ -192,25 +183,6 @@ def _differences(x0, x1, x2, x3):  # type: ignore[no-untyped-def]
 def _sums(m0, m1, m2, m3):  # type: ignore[no-untyped-def]
     """Aᵀ times four tiles."""
     return add_tiles(add_tiles(m0, m1), m2), subtract_tiles(subtract_tiles(m1, m2), m3)
-
-
-@inner
-def _multiply(v, u, m, tiles, f, width):  # type: ignore[no-untyped-def]
-    """m[·, t, f:] = Σ_c v[·, t, c]·u[·, c, f:], and at position (1, 1) plus b: that one goes into all four outputs."""
-    channels, filters, row = v.shape[2], m.shape[2], zeros(v, ROW_1, width)
-    for k in range(16):
-        for c in range(0, channels, TERMS):
-            for t in range(0, tiles, 6):
-                offsets = six_steps(t, tiles - 1, channels, k * v.shape[1] * channels + c)
-                tile = zeros(v, offsets, width)
-                start = (k * channels + c) * filters + f
-                for d in range(min(TERMS, channels - c)):
-                    tile = outer_fma(tile, v, offsets, d, load_row(row, u, start + d * filters, None))
-                places = six_steps(t, tiles - 1, filters, k * m.shape[1] * filters + f)
-                if c == 0:
-                    store_rows(m, places, tile, None)
-                else:
-                    add_rows(m, places, tile, None)
 
 
 @inner

@@ -111,23 +111,24 @@ def test_what_runs_can_be_read_back():
 
 
 @pytest.mark.parametrize(
-    ("channels", "filters", "pool", "expected"),
+    ("size", "channels", "filters", "pool", "expected"),
     [
-        (32, 64, True, Running("winograd kernel", "direct", "direct")),
-        (64, 64, False, Running("winograd kernel", "winograd3 kernel", "winograd3 kernel")),
-        (3, 5, False, Running("direct", "direct", "direct")),
+        (14, 32, 64, True, Running("winograd kernel", "direct", "direct")),
+        (14, 64, 64, False, Running("winograd kernel", "winograd3 kernel", "winograd3 kernel")),
+        (5, 64, 64, False, Running("karatsuba kernel", "winograd3 kernel", "winograd3 kernel")),
+        (14, 3, 5, False, Running("direct", "direct", "direct")),
     ],
 )
-def test_the_engines_own_choice_is_told(channels, filters, pool, expected):
-    window = make_window((14, 14), (3, 3))
+def test_the_engines_own_choice_is_told(size, channels, filters, pool, expected):
+    window = make_window((size, size), (3, 3))
     chain = [ops.Conv2D(name="conv/linear", parameters=("conv/w",), window=window, filters=filters)]
     chain += [ops.ReLU(name="conv")]
     if pool:
-        chain += [ops.MaxPool2D(name="pool", window=make_window((12, 12), (2, 2), (2, 2)))]
-    plan = make_plan(fuse(chain), (14, 14, channels))
+        chain += [ops.MaxPool2D(name="pool", window=make_window((size - 2, size - 2), (2, 2), (2, 2)))]
+    plan = make_plan(fuse(chain), (size, size, channels))
     assert len(plan.steps) == 1
     assert plan.algorithms == {"conv": expected}
-    reference = make_plan(fuse(chain), (14, 14, channels), backend="reference")
+    reference = make_plan(fuse(chain), (size, size, channels), backend="reference")
     assert reference.algorithms == {"conv": Running("direct", "direct", "direct")}
 
 
