@@ -17,7 +17,7 @@ from minicnn.engine.job import Batch, Job, Lane
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import LANES, Plan
 from minicnn.engine.rows import Rows, gather, place_of
-from minicnn.engine.tape import run_phases
+from minicnn.engine.tape import Phase, run_phases
 from minicnn.engine.threads import run_tasks
 from minicnn.engine.workspace import Derived, Places, Workspace
 
@@ -76,12 +76,7 @@ class Executor:
         steps, for random ops. `version`: another number whenever a weight has changed; None if nobody counts.
         """
         if params is not self._params or not self._weights:
-            self._params = params
-            self._derived.forget_weights()
-            self._job = None
-            for ws in self._workspaces:
-                ws.tapes.clear()
-            self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
+            self._take(params)
         phases = [*self._derived.phases(self._weights, version)]
         if self._gives_outputs_only:
             run_phases(phases)
@@ -92,10 +87,7 @@ class Executor:
         stores = self._stores_for(n) if runs_backward else {}
         given = {"x": x, "target": target, "seed": seed if runs_backward else None}
         inputs = {name: self._own(name, array) for name, array in given.items() if array is not None}
-        job = self._job if self._job is not None and self._job.fits(inputs) else None
-        if job is None:
-            job = Job(self.plan, self._weights, inputs, stores)
-        self._job = job if self._keeps_jobs else None
+        job = self._job_for(inputs, stores)
         job.begin(inputs, step)
         chunks = self._cut(n)
         width = min(LANES if runs_backward else max(LANES, job.threads), len(chunks))
@@ -108,13 +100,7 @@ class Executor:
             if first > 0:  # before the lanes turn to other chunks
                 run_phases(phases)
                 phases = []
-            walks = job.turn(lanes, chunks[first : first + width])
-            if walks is not None:
-                phases.append(walks)
-            else:
-                run_phases(phases)
-                phases = []
-                job.record(lanes[: len(chunks) - first])
+            phases = _with_walks(phases, job, lanes, chunks[first : first + width])
         if runs_backward:
             self._gradients.add_up(width, phases)
             self._add_deferred(stores)
@@ -123,6 +109,22 @@ class Executor:
         for ws in self._workspaces:
             ws.arrays = ()
         return job.batch(is_kept=self._keeps_jobs)
+
+    def _take(self, params: Mapping[str, np.ndarray]) -> None:
+        """Other arrays of weights than the last ones."""
+        self._params, self._job = params, None
+        self._derived.forget_weights()
+        for ws in self._workspaces:
+            ws.tapes.clear()
+        self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
+
+    def _job_for(self, inputs: Mapping[str, np.ndarray | Rows], stores: Mapping[int, Arrays]) -> Job:
+        """The last one again if the inputs fit it."""
+        job = self._job
+        if job is None or not job.fits(inputs):
+            job = Job(self.plan, self._weights, inputs, stores)
+        self._job = job if self._keeps_jobs else None
+        return job
 
     def _own(self, name: str, given: np.ndarray | Rows) -> np.ndarray | Rows:
         """An input as the job takes it: small arrays, and the numbers of rows, lie where the last ones did."""
@@ -191,3 +193,13 @@ class Executor:
                 deferred.add(op, inputs, dw, start, stop)  # noqa: B023
 
             run_tasks(-(-len(dw[0]) // rows), add)
+
+
+def _with_walks(phases: list[Phase], job: Job, lanes: Sequence[Lane], chunks: Sequence[slice]) -> list[Phase]:
+    """The phases and behind them the walks over one chunk a lane; nothing if it has been done, to be taken down."""
+    walks = job.turn(lanes, chunks)
+    if walks is not None:
+        return [*phases, walks]
+    run_phases(phases)
+    job.record(lanes[: len(chunks)])
+    return []
