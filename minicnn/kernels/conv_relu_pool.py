@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.geometry import Window
 from minicnn.kernels import conv_relu_pool_patches as patches
+from minicnn.kernels import conv_relu_pool_routed as routed
 from minicnn.kernels._jit import inner, kernel
 from minicnn.kernels._simd import first_half, fold_max, lanes, max_state, second_half, store_max, zeros
 from minicnn.kernels._sliding import (
@@ -139,5 +140,7 @@ def conv_relu_pool_backward_w(
     """Add the gradients of w and b to dw (P, Q, C, F) and db ((F,), or (0,) for none), in the order of the images."""
     if patches.applies(dw, window, pool):
         patches.patches_backward_w(dy, y, argmax, x, dw, db, window)
+    elif routed.applies(dw):
+        routed.routed_backward_w(dy, y, argmax, x, dw, db, window, pool)
     else:
         backward_w(dy, y, argmax, x, dw, db, window, pool)

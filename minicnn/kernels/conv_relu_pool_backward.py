@@ -3,7 +3,7 @@
 For every filter the gradients that passed are listed with the offset of the window they go to. Then dw[f] is a sum
 over the list of patches of x, and dx gets w[f] added at each place of the list: vectors run along the input
 channels (with the kernel's columns, which lie beside them), so that w and dw have their filters first here.
-With few input channels such vectors would be nearly empty; then a tile of dw is summed with vectors of filters.
+With few input channels such vectors would be nearly empty: see `conv_relu_pool_routed`.
 """
 
 import numpy as np
@@ -16,20 +16,15 @@ from minicnn.kernels._simd import (
     add_scaled_rows,
     add_transposed,
     copy_transposed,
-    index_row,
     lanes,
     load_rows,
-    outer_fma,
-    passed_row,
     read,
     rows_fma,
-    select_row,
-    shifted,
     write,
     zeros,
 )
-from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts, tap_offsets
-from minicnn.kernels._tile import BIAS_TERMS, ROW_1, ROW_2, TERMS, ZERO, flush
+from minicnn.kernels._sliding import aligned_zeros, pad_images, padded_shape, pool_starts
+from minicnn.kernels._tile import BIAS_TERMS, ROW_1, TERMS, flush
 
 ROW_WIDE = (0,) * (6 if VECTOR_NBYTES == 64 else 4)
 """Three kernel rows of six vectors are 18 sums: 3 × 3 × 32 channels in one go with vectors of 64 bytes. Of 16 registers
@@ -110,22 +105,17 @@ def backward_w(
     filters, size = dw.shape[3], dw[..., 0].size
     padded = aligned_zeros(padded_shape(x, 1, window), x.dtype)
     starts = pool_starts(1, padded.shape, window, pool)
-    taps = tap_offsets(dw, padded.shape, window)
     dw_by_filter = aligned_zeros((filters, dw.shape[0], dw.shape[1], dw.shape[2]), dw.dtype)
     pieces = _pieces(dw_by_filter, padded.shape, window)
     run, next_run = window.dilation[0] * padded.shape[2] * padded.shape[3], dw_by_filter[0, 0].size
     lists = np.empty((filters, len(starts) + 1), dw.dtype), np.empty((filters, len(starts) + 1), np.int64)
     numbers = np.empty(filters, np.int64)
-    is_sparse = 2 * dw.shape[1] * dw.shape[2] > lanes(x)
     _add_bias_gradient(dy, y, db)
     for n in range(len(x)):
         shift, source = n * x[0].size, x
         if len(padded) > 0:
             pad_images(x, n, 1, window, padded)
             shift, source = 0, padded
-        if not is_sparse:
-            _add_routed(dy, y, argmax, source, dw, (taps, starts, shift, n), pool)
-            continue
         _sort_by_filter(dy, y, argmax, n, starts, lists, numbers)
         for f in range(filters):
             pairs = lists[0][f, : numbers[f]], lists[1][f, : numbers[f]]
@@ -138,8 +128,7 @@ def backward_w(
                     _sum_patches(source, pairs, (a,), dw_by_filter, (b,), None, ROW_WIDE)
                 else:
                     _sum_patches(source, pairs, (a,), dw_by_filter, (b,), count, ROW_1)
-    if is_sparse:
-        _add_transposed(dw_by_filter, dw)
+    _add_transposed(dw_by_filter, dw)
 
 
 @inner
@@ -260,58 +249,3 @@ def _move_image(part, window, dx, n):  # type: ignore[no-untyped-def]
         for k in range(row):
             sums[k] += inside[k]
     _fill(source, 0)
-
-
-@inner
-def _add_routed(dy, y, argmax, x, dw, routes, pool):  # type: ignore[no-untyped-def]
-    """One image with few channels: for each tap of the pool, tiles of weight rows times the filters routed to it."""
-    f, filters = ZERO, dw.shape[3]
-    # Nine rows of two vectors are 18 sums: too many for 16 registers.
-    widest = 2 if VECTOR_NBYTES == 64 else 1
-    while f < filters:
-        count = min(filters - f, widest * lanes(x))
-        if count > lanes(x):
-            _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_2)
-        else:
-            _add_routed_columns(dy, y, argmax, x, dw, routes, pool, (f, count), ROW_1)
-        f += count
-
-
-@inner
-def _add_routed_columns(dy, y, argmax, x, dw, routes, pool, columns, width):  # type: ignore[no-untyped-def]
-    taps, starts, shift, n = routes
-    f, count = columns
-    filters, row = dw.shape[3], zeros(x, ROW_1, width)
-    for r in range(0, taps.size, 9):
-        offsets, rows = _nine(taps, r, shift, filters, f)
-        for first in range(0, len(starts), TERMS):
-            tile = zeros(x, offsets, width)
-            for t in range(first, min(first + TERMS, len(starts))):
-                at = (n * len(starts) + t) * filters + f
-                passed, where = passed_row(row, dy, y, at, count), index_row(row, argmax, at, count)
-                for m in range(pool.kernel_size[0] * pool.kernel_size[1]):
-                    source = read(starts, t * starts.shape[1] + m)
-                    tile = outer_fma(tile, x, offsets, source, select_row(passed, where, m))
-            add_rows(dw, rows, tile, count)
-
-
-@inner
-def _nine(taps, first, shift, filters, f):  # type: ignore[no-untyped-def]
-    """Offsets of nine rows of w in x and in dw; past the end the last row is repeated."""
-    last = taps.size - 1
-    r0, r1, r2 = min(first, last), min(first + 1, last), min(first + 2, last)
-    r3, r4, r5 = min(first + 3, last), min(first + 4, last), min(first + 5, last)
-    r6, r7, r8 = min(first + 6, last), min(first + 7, last), min(first + 8, last)
-    in_x = (taps[r0], taps[r1], taps[r2], taps[r3], taps[r4], taps[r5], taps[r6], taps[r7], taps[r8])
-    in_dw = (
-        r0 * filters,
-        r1 * filters,
-        r2 * filters,
-        r3 * filters,
-        r4 * filters,
-        r5 * filters,
-        r6 * filters,
-        r7 * filters,
-        r8 * filters,
-    )
-    return shifted(in_x, shift), shifted(in_dw, f)
