@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from minicnn.engine.rows import gather
 from minicnn.models.data import make_data
 from minicnn.models.data_arguments import class_to_sample_weight, split_validation
 
@@ -44,7 +45,7 @@ def remembered(data):
 
 def ours(data, epochs=1):
     return [
-        tuple(None if a is None else a.reshape(-1).tolist() for a in batch)
+        tuple(None if a is None else gather(a).reshape(-1).tolist() for a in batch)
         for epoch in range(epochs)
         for batch in data.epoch(epoch)
     ]
