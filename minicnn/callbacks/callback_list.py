@@ -74,6 +74,12 @@ class CallbackList(Callback):
         """Whether any hook of a training batch does anything: logs that nobody hears need not be made."""
         return _defines(self, CallbackList) or any(_defines(one, Callback) for one in self.callbacks)
 
+    @property
+    def hears_every_batch(self) -> bool:
+        """`hears_batches`, of others than the progress bar, which is content with one of several."""
+        others = (one for one in self.callbacks if type(one) is not ProgbarLogger)
+        return _defines(self, CallbackList) or any(_defines(one, Callback) for one in others)
+
     def _pass_on(self, hook: str, *position: int, logs: Logs | None) -> None:
         shared = _as_floats(logs)
         for callback in self.callbacks:

@@ -45,13 +45,24 @@ class Gradients:
 
         `before` are phases that write into the accumulators.
         """
-        additions = self._additions[lanes]
-        if all(add.tapes for add in additions):
-            run_phases([*before, Phase([tape for add in additions for tape in add.tapes])])
+        known = self.known_sum(lanes)
+        if known is not None:
+            run_phases([*before, known])
         else:
             run_phases(before)
-            for add in additions:
+            for add in self._additions[lanes]:
                 add()
+        self.settle()
+
+    def known_sum(self, lanes: int) -> Phase | None:
+        """What `add_up` does once it has been done before. `settle` belongs behind it."""
+        additions = self._additions[lanes]
+        if not all(add.tapes for add in additions):
+            return None
+        return Phase([tape for add in additions for tape in add.tapes])
+
+    def settle(self) -> None:
+        """All has been added up."""
         self._is_clear = True
 
     def _addition(self, backend: str, lanes: int) -> list[Sliced]:

@@ -1,4 +1,4 @@
-"""One batch in the making: every chunk takes its rows of the inputs in, and gives its rows of the results out."""
+"""Batches in the making: every chunk takes its rows of the inputs in, and gives its rows of the results out."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Lane(NamedTuple):
 
 
 class Job:
-    """What is run over one batch, and comes of it."""
+    """What is run over a batch, or over several of one size, one after the other, and comes of it."""
 
     def __init__(
         self,
@@ -42,13 +42,20 @@ class Job:
         weights: Sequence[Arrays],
         inputs: Mapping[str, np.ndarray | Rows],
         stores: Mapping[int, Arrays],
+        *,
+        step: int = 0,
+        batches: int = 1,
     ) -> None:
-        """`inputs` are x, target and seed; `stores` has whole-batch arrays for steps whose gradients are deferred."""
-        self.plan, self.weights, self.step, self.inputs = plan, weights, 0, inputs
-        self.size, self.runs_backward = inputs["x"].shape[0], "seed" in inputs
+        """`inputs` are x, target and seed; `stores` has whole-batch arrays for steps whose gradients are deferred.
+
+        Of several batches each array has the rows of all, but the seed, which they share.
+        """
+        self.plan, self.weights, self.step, self.inputs = plan, weights, step, inputs
+        rows, self.runs_backward = inputs["x"].shape[0], "seed" in inputs
+        self.size = rows // batches
         self.threads = config.num_threads()
-        self.outputs = np.empty((self.size, *plan.output_shape), plan.dtype)
-        self.losses = np.empty((self.size, *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
+        self.outputs = np.empty((rows, *plan.output_shape), plan.dtype)
+        self.losses = np.empty((rows, *plan.output_shape[:-1]), plan.dtype) if plan.has_loss else None
         self.values = self._empty(plan.intermediates)
         self.value_gradients = self._empty(plan.value_gradients if self.runs_backward else ())
         losses = [] if self.losses is None else [self.losses]
@@ -61,22 +68,18 @@ class Job:
         self._places = Places(*zip(*map(place_of, self.arrays), strict=True))
         through = inputs if self.losses is None else {**inputs, "losses": self.losses}
         self._kinds = {name: (array.shape[1:], array.dtype) for name, array in through.items()}
-        self._signature = _signature(inputs)
-        self._walks: Phase | None = None
-        """Over all chunks, where they are programs and no lane has more than one chunk."""
 
     @property
     def arrays(self) -> list[Any]:
         """Of the whole batch: inputs, results, and what steps leave."""
         return [*self.inputs.values(), *self._results]
 
-    def fits(self, inputs: Mapping[str, np.ndarray | Rows]) -> bool:
-        """Whether the same may be run over another batch: its arrays lie where those of the last one lay."""
-        return self.threads == config.num_threads() and self._signature == _signature(inputs)
-
-    def begin(self, inputs: Mapping[str, np.ndarray | Rows], step: int) -> None:
-        """To be run over these inputs, which fit."""
-        self.inputs, self.step = inputs, step
+    @property
+    def distances(self) -> np.ndarray:
+        """How far the rows of two batches, one after the other, are apart in each array: as the cells tell of them."""
+        distances = self.size * np.array(self._places.strides)
+        distances[[name == "seed" for name in self.inputs] + [False] * len(self._results)] = 0
+        return distances
 
     def _empty(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """An array for each of the named values."""
@@ -87,16 +90,11 @@ class Job:
 
     def turn(self, lanes: Sequence[Lane], chunks: Sequence[slice]) -> Phase | None:
         """Have each lane turn to a chunk of its own; what walks over them, unless it has to be taken down first."""
-        if self._walks is not None:
-            return self._walks
         tapes = [self._turn(lane.workspace, chunk) for lane, chunk in zip(lanes, chunks, strict=False)]
         known = [tape for tape in tapes if tape is not None]
         if len(known) < len(tapes):
             return None
-        walks = Phase(known, [(self.step, chunk.start) for chunk in chunks])
-        if walks.programs and sum(chunk.stop - chunk.start for chunk in chunks) == self.size:
-            self._walks = walks
-        return walks
+        return Phase(known, [(self.step, chunk.start) for chunk in chunks])
 
     def record(self, lanes: Sequence[Lane]) -> None:
         """Walk over the chunks that the lanes have turned to, all at the same time, and take it down."""
@@ -142,17 +140,9 @@ class Job:
             *(run.value_gradient(ws, name, n) for name in self.value_gradients),
         ]
 
-    def batch(self, is_kept: bool) -> Batch:
-        """What has come of it; `is_kept` if another batch will be run by this job."""
-        if not is_kept:
-            return Batch(self.outputs, self.losses, self.values, self.value_gradients)
-        self.inputs = {}
-        return Batch(self.outputs.copy(), None if self.losses is None else self.losses.copy(), {}, {})
-
-
-def _signature(inputs: Mapping[str, np.ndarray | Rows]) -> list[Any]:
-    """What kinds of arrays they are, and where they lie."""
-    return [(name, place_of(array), array.shape, array.dtype) for name, array in inputs.items()]
+    def batch(self) -> Batch:
+        """What has come of it."""
+        return Batch(self.outputs, self.losses, self.values, self.value_gradients)
 
 
 def _leaving(ws: Workspace, firsts: Mapping[int, int], give_out: Copy) -> Callable[[int, Frame], None]:

@@ -17,12 +17,10 @@ from minicnn.engine.job import Batch, Job, Lane
 from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import LANES, Plan
 from minicnn.engine.rows import Rows, gather, place_of
-from minicnn.engine.tape import Phase, run_phases
-from minicnn.engine.threads import run_tasks
+from minicnn.engine.series import NotFiniteError, Update, between_batches
+from minicnn.engine.tape import Phase, Tape, run_phases
+from minicnn.engine.threads import run_programs, run_tasks
 from minicnn.engine.workspace import Derived, Places, Workspace
-
-SMALL_NBYTES = 1 << 14
-"""Of a batch's array that is copied to where the last one was: then the lanes need not turn to it."""
 
 DEFERRED_SLICE = 1 << 16
 """Elements of a large weight's gradient that one task computes."""
@@ -43,10 +41,7 @@ class Executor:
         self._gradients = Gradients(plan, variables)
         self._stores: dict[int, Arrays] = {}
         self._chunks: tuple[int, list[slice]] = (0, [])
-        self._small: dict[str, np.ndarray] = {}
-        self._job: Job | None = None
-        wants_values = bool(plan.intermediates or plan.value_gradients)
-        self._keeps_jobs = plan.backend == "numba" and plan.has_loss and not wants_values
+        self._distances = np.zeros((0, 2), np.int64)
         self._gives_outputs_only = not (plan.has_loss or plan.runs_backward or plan.intermediates)
 
     @property
@@ -86,9 +81,8 @@ class Executor:
         n, runs_backward = x.shape[0], seed is not None and self.plan.runs_backward
         stores = self._stores_for(n) if runs_backward else {}
         given = {"x": x, "target": target, "seed": seed if runs_backward else None}
-        inputs = {name: self._own(name, array) for name, array in given.items() if array is not None}
-        job = self._job_for(inputs, stores)
-        job.begin(inputs, step)
+        inputs = {name: self._ready(array) for name, array in given.items() if array is not None}
+        job = Job(self.plan, self._weights, inputs, stores, step=step)
         chunks = self._cut(n)
         width = min(LANES if runs_backward else max(LANES, job.threads), len(chunks))
         self._grow(width)
@@ -107,39 +101,82 @@ class Executor:
         else:
             run_phases(phases)
         for ws in self._workspaces:
-            ws.arrays = ()
-        return job.batch(is_kept=self._keeps_jobs)
+            ws.let_go()
+        return job.batch()
+
+    def run_steps(
+        self,
+        params: Mapping[str, np.ndarray],
+        x: Rows,
+        *,
+        target: np.ndarray,
+        seed: np.ndarray,
+        batches: int,
+        update: Update,
+    ) -> tuple[Batch, int] | None:
+        """Training steps on so many batches of one size, one after the other, with nothing of Python's between them.
+
+        x and target have the samples of all batches, seed those of one. Returns what `run` gives, for all batches, and
+        how many steps have been finished: fewer than all if the next one's losses aren't finite. None, and nothing has
+        been done, where a step needs Python, or the like has not been `run` before.
+        """
+        if params is not self._params or any(step.is_deferred for step in self.plan.steps):
+            return None
+        inputs = {"x": x, "target": np.ascontiguousarray(target), "seed": np.ascontiguousarray(seed)}
+        job = Job(self.plan, self._weights, inputs, {}, batches=batches)
+        chunks = self._cut(job.size)
+        workspaces = self._workspaces[: len(chunks)]
+        if len(chunks) > min(LANES, len(workspaces)):
+            return None
+        walks, sums = job.turn(list(map(Lane, workspaces)), chunks), self._gradients.known_sum(len(chunks))
+        if walks is None or sums is None:
+            return None
+        between = self._between(workspaces, chunks, job)
+        phases = [
+            *self._derived.known,
+            walks,
+            Phase([*sums.tapes, between, update.begin]),
+            Phase(update.slices),
+        ]
+        programs = [phase.programs for phase in phases]
+        if not all(programs):
+            return None
+        self._gradients.lanes(len(chunks))
+        finished = batches
+        try:
+            run_programs(*programs, times=batches)
+            self._gradients.settle()
+        except NotFiniteError:
+            finished = int(update.begun[0]) - 1
+        finally:
+            for ws in workspaces:
+                ws.let_go()
+        return job.batch(), finished
+
+    def _between(self, workspaces: Sequence[Workspace], chunks: Sequence[slice], job: Job) -> Tape:
+        """`between_batches` for this job, taken down for the first of its kind."""
+        tapes, key, distances = workspaces[0].tapes, ("between", job.size), job.distances
+        if self._distances.shape != distances.shape:
+            self._distances = np.zeros_like(distances)
+        if key not in tapes:
+            self._distances[...] = 0
+            tapes[key] = between_batches(workspaces, chunks, self._distances)
+        self._distances[...] = distances
+        return tapes[key]
 
     def _take(self, params: Mapping[str, np.ndarray]) -> None:
         """Other arrays of weights than the last ones."""
-        self._params, self._job = params, None
+        self._params = params
         self._derived.forget_weights()
         for ws in self._workspaces:
             ws.tapes.clear()
         self._weights = [tuple(params[path] for path in s.op.parameters) for s in self.plan.steps]
 
-    def _job_for(self, inputs: Mapping[str, np.ndarray | Rows], stores: Mapping[int, Arrays]) -> Job:
-        """The last one again if the inputs fit it."""
-        job = self._job
-        if job is None or not job.fits(inputs):
-            job = Job(self.plan, self._weights, inputs, stores)
-        self._job = job if self._keeps_jobs else None
-        return job
-
-    def _own(self, name: str, given: np.ndarray | Rows) -> np.ndarray | Rows:
-        """An input as the job takes it: small arrays, and the numbers of rows, lie where the last ones did."""
-        if not isinstance(given, Rows):
-            return self._moved(name, given) if given.nbytes <= SMALL_NBYTES else np.ascontiguousarray(given)
-        if self.plan.backend != "numba":
-            return gather(given)
-        return Rows(given.array, self._moved(f"rows of {name}", given.numbers))
-
-    def _moved(self, name: str, array: np.ndarray) -> np.ndarray:
-        kept = self._small.get(name)
-        if kept is None or kept.shape != array.shape or kept.dtype != array.dtype:
-            kept = self._small[name] = np.empty(array.shape, array.dtype)
-        kept[...] = array
-        return kept
+    def _ready(self, given: np.ndarray | Rows) -> np.ndarray | Rows:
+        """An input as chunks take it in."""
+        if isinstance(given, Rows) and self.plan.backend == "numba":
+            return given
+        return gather(given)
 
     def _repeat(self, x: np.ndarray | Rows) -> np.ndarray | None:
         """The outputs of as many samples as have been walked before in one chunk, all by one program; else None.

@@ -34,7 +34,7 @@ LOOKS = 50_000
 """How often a helper looks for programs before it goes to sleep: a millisecond or two, more than passes between two
 batches."""
 
-LAST_LOOKS = 10_000
+LAST_LOOKS = 30_000
 """How often the caller looks whether the helpers have ended, before it frees its core for one of them."""
 
 NAP_S = 50e-6
@@ -45,8 +45,8 @@ LATE_S = 100e-6
 """What a helper that has its core to itself never takes longer than the caller."""
 
 LONGEST_REST = 8
-"""After one was late, helpers are left alone for as long as the work took, and twice as long whenever one is late
-again, up to so many times."""
+"""After one was late, helpers are left alone for as long as a round of the work took, and twice as long whenever one is
+late again, up to so many times."""
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -125,28 +125,29 @@ class _Tasks:
         return [error for error in ends if error is not None]
 
 
-def run_programs(*phases: Sequence[Program]) -> None:
+def run_programs(*phases: Sequence[Program], times: int = 1) -> None:
     """Run all programs, each in one thread, over up to `config.num_threads()` threads; this one is among them.
 
-    Those of a phase may run in any order, or at the same time; the next phase begins when all have ended. What a kernel
-    raises is raised then, instead.
+    Those of a phase may run in any order, or at the same time; the next phase begins when all have ended, and when
+    there is none, the first one again until all have been run so many times. What a kernel raises, or what repairs its
+    result, is raised when its phase has ended, instead of the next one.
     """
-    left = [programs[k : k + MOST] for programs in phases for k in range(0, len(programs), MOST)]
-    while left:
-        seats = min(config.num_threads(), max(map(len, left))) - 1
-        crew = _crew(seats)
+    meetings = [programs[k : k + MOST] for programs in phases for k in range(0, len(programs), MOST)]
+    seats = min(config.num_threads(), max(map(len, meetings), default=1)) - 1
+    held, last, crew = 0, times * len(meetings), _crew(seats)
+    while held < last:
         if seats > 0 and crew.rest_s <= 0 and crew.is_free.acquire(blocking=False):
             try:
-                held, outcomes = crew.run(left, seats)
+                held, outcomes = crew.run(meetings, held, last, seats)
             finally:
                 crew.is_free.release()
         else:  # alone, or another thread of the user's has the helpers
             start = perf_counter()
-            held, outcomes = 1, [program.run_once() for program in left[0]]
+            outcomes = [program.run_once() for program in meetings[held % len(meetings)]]
+            held += 1
             crew.rest_s -= perf_counter() - start
-        for program, outcome in zip(left[held - 1], outcomes, strict=True):
+        for program, outcome in zip(meetings[(held - 1) % len(meetings)], outcomes, strict=True):
             program.go_on(outcome)
-        left = left[held:]
 
 
 class _Crew:
@@ -179,10 +180,13 @@ class _Crew:
         if self._board is not None:
             self._board[BELL] += 1
 
-    def run(self, phases: Sequence[Sequence[Program]], seats: int) -> tuple[int, list[int]]:
-        """Run phases with up to `seats` helpers until all are over, or something has failed or come late in one.
+    def run(
+        self, meetings: Sequence[Sequence[Program]], first: int, last: int, seats: int
+    ) -> tuple[int, list[int]]:
+        """Hold meetings `first` to `last` − 1, counted as `kernels._crew.conduct` does, with up to `seats` helpers.
 
-        Returns how many have been run, and the outcomes of the last one's programs.
+        Ends sooner if something has failed or come late in one. Returns the number of the one that would be next, and
+        the outcomes of the last one's programs.
         """
         from minicnn.kernels._crew import conduct, new_board, outcomes, wait
 
@@ -191,10 +195,10 @@ class _Crew:
         if self._sleeping:
             self._wake(min(seats, len(self._sleeping)))
         board, error, start = self._board, None, perf_counter()
-        places = np.array([program.place for programs in phases for program in programs])
-        ends = np.array([*accumulate(map(len, phases))])
-        held, has_ended, own = conduct(board, places, ends, seats, LAST_LOOKS)
-        done, programs = perf_counter(), len(phases[held - 1])
+        places = np.array([program.place for programs in meetings for program in programs])
+        ends = np.array([*accumulate(map(len, meetings))])
+        held, has_ended, own = conduct(board, places, ends, first, last, seats, LAST_LOOKS)
+        done, programs = perf_counter(), len(meetings[(held - 1) % len(meetings)])
         # A helper's core may be busy with something else. Nobody may go on while a program still runs.
         while not has_ended:
             try:
@@ -205,10 +209,13 @@ class _Crew:
         # A helper that has begun late ends one program later at most, and takes part in what takes long, unless
         # something else has its core; then it is better left asleep than in the caller's way.
         work_s = done - start
-        is_late = perf_counter() - done > max(1.5 * work_s / max(own, 1), LATE_S)
-        if is_late or (own == ends[held - 1] and work_s > LONG_S):
+        round_s = work_s / max(1.0, (held - first) / len(meetings))
+        program_s = round_s * (seats + 1) / programs  # at most
+        is_late = perf_counter() - done > max(1.5 * program_s, LATE_S)
+        was_alone = own == sum(len(meetings[k % len(meetings)]) for k in range(first, held))
+        if is_late or (was_alone and work_s > LONG_S):
             self._last_rest = min(max(1, 2 * self._last_rest), LONGEST_REST)
-            self.rest_s = self._last_rest * max(work_s, LONG_S)
+            self.rest_s = self._last_rest * max(round_s, LONG_S)
         elif work_s > LONG_S:
             self._last_rest = 0
         if error is not None:

@@ -95,6 +95,10 @@ class Workspace:
         self.cells[...] = places.addresses
         self.cells += chunk.start * np.array(places.strides)
 
+    def let_go(self) -> None:
+        """The batch is over: nothing of it is kept, and the next one's chunks lie elsewhere."""
+        self.arrays, self.places = (), Places()
+
     def frames(self, n: int) -> list[Frame]:
         """One frame a step, for a chunk of n samples."""
         if n not in self._frames:
@@ -153,10 +157,15 @@ class Derived:
         if version is not None and version == self.version:
             return ()
         self.version = version
-        if self._tapes:
-            return (Phase(self._tapes),)
-        self._take_down(weights)
-        return ()
+        if not self._tapes:
+            self._take_down(weights)
+            return ()
+        return self.known
+
+    @property
+    def known(self) -> Sequence[Phase]:
+        """What remakes all of them from the weights that they were last made from, once they have been made."""
+        return (Phase(self._tapes),) if self._tapes else ()
 
     def _take_down(self, weights: Sequence[Arrays]) -> None:
         """Make them for the first time."""

@@ -66,3 +66,11 @@ def copy_in(place: np.ndarray, cells: np.ndarray, k: int) -> None:
 def copy_out(place: np.ndarray, cells: np.ndarray, k: int) -> None:
     """The memory at the address in cells[k, 0], overwritten, from place (n, bytes of a row)."""
     _copy(place.reshape(-1), cells[k, 0], 0)
+
+
+@kernel
+def move_on(cells: np.ndarray, distances: np.ndarray) -> None:
+    """Have every cell tell of rows so many bytes behind: both (arrays, 2)."""
+    for k in range(len(cells)):
+        cells[k, 0] += distances[k, 0]
+        cells[k, 1] += distances[k, 1]

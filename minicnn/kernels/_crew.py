@@ -106,29 +106,30 @@ def _take_programs(board, is_helper):  # type: ignore[no-untyped-def]
 
 @kernel
 def conduct(
-    board: np.ndarray, programs: np.ndarray, ends: np.ndarray, seats: int, looks: int
+    board: np.ndarray, programs: np.ndarray, ends: np.ndarray, first: int, last: int, seats: int, looks: int
 ) -> tuple[int, bool, int]:
     """Run programs (K, 2), addresses and lengths of tables, with up to `seats` of those who stand by.
 
-    The first ends[0] of them are one meeting; when all have ended, those up to ends[1] are the next one, and so on. No
-    more are held after one in which something failed, or when a helper still runs a program after so many looks; then
-    `wait` will say when it has ended. Returns how many meetings have been held, whether all programs of the last one
-    have ended, and how many this thread has run.
+    The first ends[0] of them are one meeting; when all have ended, those up to ends[1] are the next one, and so on;
+    behind the last one all begin anew. Counted like that, meetings `first` to `last` − 1 are held, but none after one
+    in which something failed, or when a helper still runs a program after so many looks; then `wait` will say when it
+    has ended. Returns the number of the meeting that would be next, whether all programs of the last one have ended,
+    and how many this thread has run in all.
     """
-    own, first = 0, 0
-    for k in range(len(ends)):
-        number = ends[k] - first
-        _write_programs(board, programs[first : ends[k]])
+    own = 0
+    for meeting in range(first, last):
+        k = meeting % len(ends)
+        begin = ends[k - 1] if k > 0 else 0
+        number = ends[k] - begin
+        _write_programs(board, programs[begin : ends[k]])
         board[DONE], board[SEATS] = 0, seats
-        meeting = (board[TICKET] >> 24) + 1
-        _swap(board, TICKET, board[TICKET], (meeting << 24) + (number << 16))
+        _swap(board, TICKET, board[TICKET], (((board[TICKET] >> 24) + 1) << 24) + (number << 16))
         own += _take_programs(board, False)
         if not has_ended(board, number, looks):
-            return k + 1, False, own
+            return meeting + 1, False, own
         if not _have_succeeded(board, number):
-            return k + 1, True, own
-        first = ends[k]
-    return len(ends), True, own
+            return meeting + 1, True, own
+    return last, True, own
 
 
 @inner

@@ -1,4 +1,7 @@
-"""ReLU, and sums of vectors. Contract: reference.activations. Arrays are C-contiguous, float32 or float64."""
+"""ReLU, sums of vectors, and whether a vector is finite. Contract: reference.activations.
+
+Arrays are C-contiguous, float32 or float64.
+"""
 
 import numpy as np
 
@@ -45,3 +48,12 @@ def add_up(total: np.ndarray, rows: np.ndarray, start: int, stop: int) -> None:
             tile = add_tiles(tile, load_row(nothing, rows, r * size + k, None))
             store_rows(rows, (r * size + k,), nothing, None)
         store_rows(total, (k,), tile, None)
+
+
+@kernel
+def all_finite(x: np.ndarray) -> bool:
+    """Whether no element of x (size,) is NaN or infinite."""
+    number = 0
+    for k in range(x.size):
+        number += np.isfinite(x[k])
+    return number == x.size

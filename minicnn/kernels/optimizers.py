@@ -11,6 +11,14 @@ from minicnn.kernels._jit import exact_kernel
 
 
 @exact_kernel
+def next_numbers(steps: np.ndarray, begun: np.ndarray, numbers: np.ndarray) -> None:
+    """numbers (K,), overwritten = steps[begun]; begun (1,), int64, grows by one. steps are (S, K)."""
+    for k in range(len(numbers)):
+        numbers[k] = steps[begun[0], k]
+    begun[0] += 1
+
+
+@exact_kernel
 def sgd_step(w: np.ndarray, g: np.ndarray, numbers: np.ndarray) -> None:
     """w ← w − η·g. `numbers`: η."""
     rate = w.dtype.type(numbers[0])

@@ -153,6 +153,19 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         return config | ({"from_sorted_ids": True} if self.from_sorted_ids else {})
 
 
+HITS = (
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+)
+
+
+def adds_exactly(metric: Any, y_pred: np.ndarray) -> bool:
+    """Whether samples may be counted in pieces of any size: there is one value for each, 0 or 1, and no rounding."""
+    return type(metric) in HITS and y_pred.ndim == 2
+
+
 def _in_top_k(labels: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     """tf.math.in_top_k: all that tie with the k-th count as in; a label or prediction that makes no sense isn't in."""
     exists = (labels >= 0) & (labels < y.shape[-1])

@@ -5,7 +5,8 @@ Source of the meanings: keras/src/trainers/trainer.py and keras/src/backend/tens
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from minicnn.engine.rows import gather
 from minicnn.layers.symbolic import SymbolicTensor
 from minicnn.models import compiling
 from minicnn.models.chain import Chain
-from minicnn.models.data import Batch, Data, make_data
+from minicnn.models.data import ArrayData, Batch, Data, make_data
 from minicnn.models.data_arguments import split_validation, unpack
 from minicnn.models.divergence import Divergence
 from minicnn.models.functional import connect_config, functional_config
@@ -247,11 +248,10 @@ class Model(Chain):
         was_stopping = self.stop_training and at.batch > 0
         batches = () if was_stopping else at.data.epoch(at.epoch, at.batch)
         is_heard = listeners.hears_batches
-        for first, last, group in _groups(batches, self.steps_per_execution, at.batch):
+        for first, last, group in _groups(batches, self._group_size(steps, at.data, listeners), at.batch):
             if is_heard:
                 listeners.on_train_batch_begin(first)
-            for batch in group:
-                steps.train(batch)
+            steps.train_all(group)
             at.batch, at.taken = last + 1, at.taken + len(group)
             if is_heard:
                 listeners.on_train_batch_end(last, steps.results())
@@ -259,9 +259,18 @@ class Model(Chain):
                 break
         return steps.results() if at.batch else {}
 
+    def _group_size(self, steps: Steps, data: Data, listeners: Any) -> Callable[[], int]:
+        """How many batches come next between two calls of the listeners: more than was asked for if nobody notices.
+
+        Batches of a generator, or of a dataset, may depend on what has been trained before.
+        """
+        size = self.steps_per_execution
+        may_grow = size == 1 and isinstance(data, ArrayData) and not listeners.hears_every_batch
+        return lambda: steps.at_a_time if may_grow else size
+
     def _run_test(self, steps: Steps, data: Data, listeners: Any) -> dict[str, float]:
         self.stop_evaluating = False
-        for first, last, group in _groups(data.epoch(0), self.steps_per_execution):
+        for first, last, group in _groups(data.epoch(0), lambda: self.steps_per_execution):
             listeners.on_test_batch_begin(first)
             for batch in group:
                 steps.test(batch)
@@ -520,17 +529,14 @@ def metrics_of(given: Any, argument: str) -> list[Any]:
     return list(given)
 
 
-def _groups(batches: Iterable[Batch], size: int, start: int = 0) -> Iterable[tuple[int, int, list[Batch]]]:
-    """Batches, counted from `start`, in groups of `size`, each with its first and last index."""
-    group: list[Batch] = []
-    index = start - 1
-    for index, batch in enumerate(batches, start):
-        group.append(batch)
-        if len(group) == size:
-            yield index - size + 1, index, group
-            group = []
-    if group:
-        yield index - len(group) + 1, index, group
+def _groups(
+    batches: Iterable[Batch], size: Callable[[], int], start: int = 0
+) -> Iterable[tuple[int, int, list[Batch]]]:
+    """Batches, counted from `start`, in groups, each with its first and last index. `size` is that of the next one."""
+    rest = iter(batches)
+    while group := [*islice(rest, size())]:
+        yield start, start + len(group) - 1, group
+        start += len(group)
 
 
 def _is_due(epoch: int, frequency: int | Iterable[int]) -> bool:

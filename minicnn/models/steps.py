@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 from math import isfinite
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +20,19 @@ from minicnn.engine.parameters import Variable
 from minicnn.engine.plan import INPUT
 from minicnn.engine.rows import Rows, gather
 from minicnn.engine.slices import Sliced
+from minicnn.metrics.accuracy import adds_exactly
 from minicnn.models.chain import join_loss
 from minicnn.models.data import ArrayData, Batch, Data
 from minicnn.models.divergence import Divergence, find_divergence, find_spoilt_weights
 from minicnn.models.wants import Wants
+from minicnn.optimizers.optimizer import MOST_STEPS
 
 if TYPE_CHECKING:
     from minicnn.losses import Loss
     from minicnn.models.model import Model
+
+LOOK_UP_S = 0.05
+"""How long machine code may train before Python looks up, for Ctrl-C or a progress bar."""
 
 
 class Steps:
@@ -45,6 +53,8 @@ class Steps:
         self._loss_op: ops.Loss | None = None
         self._has_penalties = False
         self._seeds: dict[ops.Shape, np.ndarray] = {}
+        self.at_a_time = 1
+        """How many batches are worth being trained together."""
         self.divergence: Divergence | None = None
         """Where the first value that isn't finite appeared, since the last `fit` began."""
 
@@ -108,6 +118,44 @@ class Steps:
             if self.trainable_variables:
                 self._apply(executor)
         self._count(batch, result, loss)
+
+    def train_all(self, batches: Sequence[Batch]) -> None:
+        """`train` on one batch after the other; on as many as possible with nothing of Python's between them."""
+        start = perf_counter()
+        done = self._train_together(batches)
+        for batch in batches[done:]:
+            self.train(batch)
+        each_s = (perf_counter() - start) / len(batches)
+        self.at_a_time = max(1, min(MOST_STEPS, int(LOOK_UP_S / each_s)))
+
+    def _train_together(self, batches: Sequence[Batch]) -> int:
+        """Train on the first of the batches, as many as can be taken together; how many those were."""
+        group = [*takewhile(partial(_goes_with, batches[0]), batches[:MOST_STEPS])]
+        if len(group) < 2 or self._has_penalties or self.divergence is not None:
+            return 0
+        rows, y = _joined(group)
+        x, n, finished = self._input(rows), group[0].x.shape[0], 0
+        paths = tuple(v.path for v in self.trainable_variables)
+        with self.model.executor(Wants(x.shape[1:], True, self.loss_op, gradients=paths)) as executor:
+            update = self.optimizer.next_steps(executor.gradient, self.model.backend, Sliced, len(group))
+            if update is None or not isinstance(x, Rows):
+                return 0
+            shape = (x.shape[0], *executor.plan.output_shape)
+            target = self.required_loss.targets(y, shape, self.model.dtype)
+            seed = self._seed((n, *shape[1:-1]), None)
+            try:
+                ran = executor.run_steps(
+                    self.model.parameters(), x, target=target, seed=seed, batches=len(group), update=update
+                )
+                finished = ran[1] if ran is not None else 0
+            except BaseException:  # Ctrl-C: by then the weights have changed
+                finished = int(update.begun[0])
+                raise
+            finally:
+                self.optimizer.end_steps(finished)
+        if ran is not None:
+            self._count_all(y, ran[0], seed, finished)
+        return finished
 
     def finish(self) -> None:
         """Training is over: nothing computes a loss with the last weights."""
@@ -227,6 +275,17 @@ class Steps:
         for metric in self._weighted:
             metric.update_state(batch.y, result.outputs, sample_weight=batch.sample_weight)
 
+    def _count_all(self, y: np.ndarray, result: Result, seed: np.ndarray, batches: int) -> None:
+        """`_count` for so many batches of one size, which lie one behind the other."""
+        n, outputs, losses = len(seed), result.outputs, _required(result.losses)
+        parts = [slice(k * n, (k + 1) * n) for k in range(batches)]
+        for part in parts:
+            self.loss_tracker.add(self._loss(result._replace(losses=losses[part]), seed) * n, n)
+        for metric in (*(self._metrics or ()), *self._weighted):
+            in_one = [slice(batches * n)] if batches else []
+            for part in in_one if adds_exactly(metric, outputs) else parts:
+                metric.update_state(y[part], outputs[part])
+
     @property
     def metrics(self) -> list[Any]:
         """The loss first, then the metrics as they were given; before the first data only the loss."""
@@ -259,6 +318,21 @@ class Steps:
             seen[name] = seen.get(name, 0) + 1
             names.append(name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
         return names
+
+
+def _goes_with(first: Batch, other: Batch) -> bool:
+    """Whether the samples of both may be taken together: as many rows of the same images, none with a weight."""
+    if not isinstance(first.x, Rows) or not isinstance(other.x, Rows):
+        return False
+    is_like = first.x.array is other.x.array and first.x.shape == other.x.shape
+    return is_like and other.y is not None and first.sample_weight is None and other.sample_weight is None
+
+
+def _joined(batches: Sequence[Batch]) -> tuple[Rows, np.ndarray]:
+    """x and y of batches that go with each other, one behind the other."""
+    rows = [batch.x for batch in batches if isinstance(batch.x, Rows)]
+    numbers = np.concatenate([x.numbers for x in rows])
+    return rows[0]._replace(numbers=numbers), np.concatenate([_required(batch.y) for batch in batches])
 
 
 def _required(y: np.ndarray | None) -> np.ndarray:

@@ -9,6 +9,12 @@ The training loop hands over one flat gradient, laid out like `engine.parameters
     optimizer.build(variables)                           # once, and whenever the variables change
     optimizer.step(gradient, backend, sliced)            # gradient is overwritten when it is clipped
 
+or, for several steps with nothing of Python's between them,
+
+    update = optimizer.next_steps(gradient, backend, sliced, count)    # None if a step needs Python
+    …                                                                  # repeats `update`
+    optimizer.end_steps(finished)
+
 and a step is
 
     scalars = optimizer.begin_step()                     # learning rate and step number, read once
@@ -37,6 +43,8 @@ from minicnn import config as settings
 from minicnn.checks import number, one_of, only_default, optional_number
 from minicnn.engine.binding import calls_kernels_only, kernels_only
 from minicnn.engine.parameters import Variable, aligned_offsets, flat_views, give_home
+from minicnn.engine.series import Update
+from minicnn.engine.tape import Tape
 from minicnn.errors import ShapeError
 from minicnn.naming import unique_name
 from minicnn.optimizers import schedules
@@ -61,6 +69,9 @@ class Scalars(NamedTuple):
 
 
 MOST_NUMBERS = 8
+
+MOST_STEPS = 64
+"""That can be taken with nothing of Python's between them."""
 
 
 class _Updates(NamedTuple):
@@ -133,6 +144,9 @@ class Optimizer:
         self._undecayed: tuple[frozenset[int], re.Pattern[str] | None] = (frozenset(), None)
         self._scalars = Scalars(0.0, 0, np.zeros(MOST_NUMBERS))
         self._updates = _Updates()
+        self._numbers = np.zeros((MOST_STEPS, MOST_NUMBERS))
+        """Of each of the next steps, where `next_steps` has been asked for them."""
+        self._begun = np.zeros(1, np.int64)
 
     # What a subclass defines
 
@@ -158,8 +172,7 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> Any:
-        rate = self._learning_rate
-        return rate if isinstance(rate, Variable) else rate(self.iterations.array)
+        return self._rate_at(self.iterations.array)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -172,6 +185,10 @@ class Optimizer:
                 "The learning rate of an optimizer that follows a schedule can't be set to a number. "
                 f"Received {value!r}."
             )
+
+    def _rate_at(self, iteration: Any) -> Any:
+        rate = self._learning_rate
+        return rate if isinstance(rate, Variable) else rate(iteration)
 
     @property
     def variables(self) -> list[Variable]:
@@ -323,15 +340,44 @@ class Optimizer:
             )
         self._update(gradient, self._layout, one_of("backend", backend, BACKENDS), sliced or _whole)
 
-    def begin_step(self) -> Scalars:
-        """Read what all slices of the step share."""
-        return Scalars(float(self.learning_rate), int(self.iterations.array) + 1, self._scalars.numbers)
+    def next_steps(self, gradient: np.ndarray, backend: str, sliced: Slicer, count: int) -> Update | None:
+        """What takes the next `count` steps, at most MOST_STEPS, in machine code; `end_steps` belongs behind it.
 
-    def end_step(self, variables: Iterable[Variable]) -> None:
-        """Count the step; whatever was derived from the weights is out of date."""
-        self.iterations.assign_add(1)
+        None where a step needs Python, or the like has not been taken by `step` before. Arguments are those of `step`.
+        """
+        if self._layout is None or self.clipnorm or self.global_clipnorm or self.clipvalue:
+            return None
+        updates = self._updates_of(gradient, self._layout, backend, sliced)
+        tapes = [tape for update in updates for tape in getattr(update, "tapes", ())]
+        if not all(getattr(update, "tapes", ()) for update in updates):
+            return None
+        for k, numbers in enumerate(self._numbers[:count]):
+            own = self.numbers(self.begin_step(k), gradient.dtype)
+            numbers[: len(own)] = own
+        tape = Tape()
+        tape.do(self._next_numbers)
+        self._begun[0] = 0
+        return Update(tape.finish(), tapes, self._begun)
+
+    @kernels_only
+    def _next_numbers(self) -> None:
+        kernels().next_numbers(self._numbers, self._begun, self._scalars.numbers)
+
+    def end_steps(self, count: int) -> None:
+        """So many of the steps of `next_steps` have been taken."""
+        if self._layout is not None:
+            self.end_step(self._layout.variables, count)
+
+    def begin_step(self, ahead: int = 0) -> Scalars:
+        """Read what all slices of the next step share, or of the one so many behind it."""
+        iteration = self.iterations.array + ahead
+        return Scalars(float(self._rate_at(iteration)), int(iteration) + 1, self._scalars.numbers)
+
+    def end_step(self, variables: Iterable[Variable], count: int = 1) -> None:
+        """Count the step, or so many; whatever was derived from the weights is out of date."""
+        self.iterations.assign_add(count)
         for v in variables:
-            v.version += 1
+            v.version += count
 
     def _update(self, gradient: np.ndarray, layout: Layout, backend: str, sliced: Slicer) -> None:
         self._clip([gradient[part] for part in layout.slices])

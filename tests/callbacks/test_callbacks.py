@@ -112,6 +112,24 @@ def test_whether_anybody_hears_of_batches(hook):
     assert list_class().hears_batches == is_heard
 
 
+@pytest.mark.parametrize("hook", HOOKS)
+def test_whether_anybody_but_the_progress_bar_hears_of_batches(hook):
+    """A bar of one's own may want every batch."""
+
+    def called(self, *args, logs=None):
+        pass
+
+    is_heard = hook in BATCH_HOOKS
+    with_bar = callbacks.CallbackList([], add_progbar=True)
+    assert with_bar.hears_batches
+    assert not with_bar.hears_every_batch
+    with_bar.append(type("OfClass", (callbacks.Callback,), {hook: called})())
+    assert with_bar.hears_every_batch == is_heard
+    own_bar = type("OwnBar", (callbacks.ProgbarLogger,), {hook: called})()
+    assert callbacks.CallbackList([own_bar]).hears_every_batch
+    assert type("OfList", (callbacks.CallbackList,), {hook: called})().hears_every_batch == is_heard
+
+
 def test_what_one_adds_to_the_logs_the_next_sees_but_not_the_caller():
     seen = []
     add = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(extra=7.0))

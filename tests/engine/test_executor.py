@@ -240,11 +240,9 @@ def test_an_executor_can_be_used_again(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("small", [0, 1 << 20])
 @pytest.mark.parametrize(("n", "rate"), [(11, 0.0), (17, 0.0), (11, 0.4)])
-def test_the_next_batch_lies_where_it_likes(backend, small, n, rate, monkeypatch):
+def test_the_next_batch_lies_where_it_likes(backend, n, rate):
     """At the same place or another one, as rows of a data set or gathered: the same comes of it, and is kept."""
-    monkeypatch.setattr(parallel, "SMALL_NBYTES", small)
     chain = small_convnet(rate=rate)
     plan = make_plan(
         fuse(chain.ops),

@@ -54,6 +54,11 @@ def is_even(total):
 
 
 @kernel
+def is_below(total, limit):
+    return total[0] < limit
+
+
+@kernel
 def last_of(x, size):
     x[0] = np.zeros(size[0], np.float64)[-1]
 
@@ -148,6 +153,52 @@ def test_what_fails_is_repaired_wherever_it_ran():
     run_programs(programs)
     assert repaired == [1, 3]
     assert [int(total[0]) for total in totals] == [1, 2, 3, 4]
+
+
+@kernel
+def double(total):
+    total[0] *= 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("rest_s", [0.0, 1e-5, 1.0])
+def test_phases_again_and_again(number, rest_s):
+    """All of the first, then all of the second, so many times; also while helpers are left alone, or until then."""
+    config.set_num_threads(number)
+    totals = [np.zeros(1, np.int64) for _ in range(4)]
+    ups = [program_of(lambda total=total: count_up(total, 1)) for total in totals]
+    doubles = [program_of(lambda total=total: double(total)) for total in totals]
+    for total in totals:
+        total[0] = 0
+    threads._crew(0).rest_s = rest_s
+    run_programs(ups, doubles, times=20)
+    assert [int(total[0]) for total in totals] == [2**21 - 2] * 4
+    run_programs(times=5)
+    run_programs([], times=5)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_a_repair_raises_ends_it(number):
+    """When its phase is over; the next one isn't begun."""
+    config.set_num_threads(number)
+    totals = [np.zeros(1, np.int64) for _ in range(4)]
+
+    def call(total):
+        count_up(total, 1)
+        run_or_repair(is_below, (total, 8), stop)
+
+    def stop():
+        raise ZeroDivisionError
+
+    phases = [
+        [program_of(lambda t=t: call(t)) for t in totals],
+        [program_of(lambda t=t: count_up(t, 2)) for t in totals],
+    ]
+    for total in totals:
+        total[0] = 0
+    with pytest.raises(ZeroDivisionError):
+        run_programs(*phases, times=10)
+    assert [int(total[0]) for total in totals] == [10] * 4
 
 
 def test_what_a_kernel_raises_is_raised_when_all_have_ended():
