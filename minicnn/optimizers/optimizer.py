@@ -73,6 +73,9 @@ MOST_NUMBERS = 8
 MOST_STEPS = 64
 """That can be taken with nothing of Python's between them."""
 
+STEP = "step", "begin_step", "end_step", "_update"
+"""What takes a single step."""
+
 
 class _Updates(NamedTuple):
     """What updates each run of a layout, and for what it was made."""
@@ -343,9 +346,11 @@ class Optimizer:
     def next_steps(self, gradient: np.ndarray, backend: str, sliced: Slicer, count: int) -> Update | None:
         """What takes the next `count` steps, at most MOST_STEPS, in machine code; `end_steps` belongs behind it.
 
-        None where a step needs Python, or the like has not been taken by `step` before. Arguments are those of `step`.
+        None where a step needs Python, where a subclass has a `step` of its own, or where the like has not been taken
+        by `step` before. Arguments are those of `step`.
         """
-        if self._layout is None or self.clipnorm or self.global_clipnorm or self.clipvalue:
+        is_own = any(getattr(type(self), name) is not getattr(Optimizer, name) for name in STEP)
+        if is_own or self._layout is None or self.clipnorm or self.global_clipnorm or self.clipvalue:
             return None
         updates = self._updates_of(gradient, self._layout, backend, sliced)
         tapes = [tape for update in updates for tape in getattr(update, "tapes", ())]

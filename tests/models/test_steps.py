@@ -155,6 +155,20 @@ def test_what_needs_python_is_done_one_by_one(why, model, optimizer, together, m
     assert not any(finished for _, finished in together)
 
 
+@pytest.mark.parametrize("method", ["step", "begin_step", "end_step"])
+def test_an_optimizer_s_own_steps_are_taken(method, together, monkeypatch):
+    """A subclass may do more in each than the base does."""
+    taken = []
+
+    def own(self, *args, **kwargs):
+        taken.append(method)
+        return getattr(optimizers.SGD, method)(self, *args, **kwargs)
+
+    train(monkeypatch, 1e3, type("Own", (optimizers.SGD,), {method: own})(0.01))
+    assert len(taken) == 18
+    assert not any(finished for _, finished in together)
+
+
 class Counts(callbacks.Callback):
     def __init__(self):
         super().__init__()
