@@ -59,6 +59,7 @@ BEHAVIOUR = {
     "`metrics_names`": "The names of all metrics; Keras's has 'compile_metrics' for those given to `compile`.",
     "NaN or infinity in the data of `fit`": "ValueError before the first step, unless config.check_finite is False.",
     "A progress bar outside a terminal and Jupyter": "One plain line an epoch instead of a line for every batch.",
+    "A progress bar in `fit` on arrays, if nothing else hears of batches": "It moves every 50 ms, by several batches.",
     "`variable.trainable` in a frozen layer": "It stays True: `layer.trainable` alone says what is trained.",
     "`overwrite=False`, and there is such a file": "FileExistsError; Keras asks on the terminal.",
     "`skip_mismatch`, `max_shard_size`, `zipped=False`": "ValueError: a file is whole, and read whole or not at all.",
