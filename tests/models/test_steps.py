@@ -111,10 +111,9 @@ def test_the_same_bits_as_one_after_the_other(optimizer, rate, number, together,
         TopKCategoricalAccuracy(2),
         lambda t, y: y[:, 0] * t[:, 1],
     ]
-    make = lambda: OPTIMIZERS[optimizer](RATES[rate]())  # noqa: E731
-    alone = train(monkeypatch, 0, make(), metrics=counted)
+    alone = train(monkeypatch, 0, OPTIMIZERS[optimizer](RATES[rate]()), metrics=counted)
     assert not together
-    joined = train(monkeypatch, 1e3, make(), metrics=counted)
+    joined = train(monkeypatch, 1e3, OPTIMIZERS[optimizer](RATES[rate]()), metrics=counted)
     assert together[-1] == (8, 8)
     assert sum(finished or 0 for _, finished in together) >= 8
     assert joined[:2] == alone[:2]
