@@ -119,6 +119,21 @@ def test_the_same_bits_as_one_after_the_other(optimizer, rate, number, together,
     assert joined[:2] == alone[:2]
 
 
+def test_a_metric_of_one_s_own_is_given_batch_by_batch(together, monkeypatch):
+    """What it makes of a batch may depend on where that ends."""
+    sizes = []
+
+    def count(t, y):
+        sizes.append(len(y))
+        return y[:, 0]
+
+    train(monkeypatch, 1e3, "rmsprop", metrics=[count], epochs=1)
+    assert together[-1][0] == 7
+    train(monkeypatch, 1e3, "rmsprop", metrics=[count])
+    assert together[-1] == (8, 8)
+    assert sizes == ([8] * 8 + [6]) * 3
+
+
 @pytest.mark.parametrize("backend", ["numba", "reference"])
 @pytest.mark.parametrize(
     ("why", "options"),
